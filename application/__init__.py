@@ -1,0 +1,1 @@
+"""Records: the bank, the event log, the codec and the vault."""

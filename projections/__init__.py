@@ -1,0 +1,1 @@
+"""Shows: read models, each a row and a pure function, and the runner that keeps them."""
