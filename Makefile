@@ -1,0 +1,55 @@
+# `make run` and `make test` need Python 3.11 or newer and make, and set up the rest by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install run test check lint types format constraints
+
+help:
+	@echo "make run     set up, make a small bank, serve it and say where"
+	@echo "make test    set up and run the tests, with coverage"
+	@echo "make check   what has to pass before a change lands: style, imports, types, tests"
+	@echo "make format  put the code into the project's style"
+
+install: $(INSTALLED)
+
+# The stamp is written last, so an install cut short is simply done again. Hashes are checked for every
+# package; the project itself is then linked in without resolving or downloading anything.
+$(INSTALLED): constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Ledgertwin needs Python 3.11 or newer, and there is no $(PYTHON) here." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Ledgertwin needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "Ledgertwin needs Python's venv module (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing the pinned dependencies into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: install
+	@$(BIN)/ledgertwin demo
+
+test: install
+	@$(BIN)/python -m pytest --cov
+
+lint: install
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports
+
+types: install
+	@$(BIN)/mypy
+
+check: lint types test
+
+format: install
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+# For every platform at once, and without a header, an index or a path of the machine that compiled it.
+constraints: install
+	@$(BIN)/uv --no-config pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --quiet --output-file constraints.txt

@@ -1,0 +1,58 @@
+"""Where the bank's database comes from: an embedded PostgreSQL or a given one, migrated."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from interfaces.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from interfaces.database.migrate import MigrationError, migrate
+from interfaces.settings import Settings
+
+__all__ = [
+    "DatabaseUnreachable",
+    "EmbeddedPostgres",
+    "EmbeddedPostgresError",
+    "MigrationError",
+    "open_database",
+]
+
+_LONGEST_HANDOVER = 30.0
+
+
+class DatabaseUnreachable(Exception):
+    """The server that LEDGERTWIN_DATABASE_URL names does not let us in; the message says why."""
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[str]:
+    """The URL of a migrated database, good until the block ends.
+
+    Raises `EmbeddedPostgresError`, `MigrationError` or `DatabaseUnreachable`, each with a message for
+    the person who started this.
+    """
+    if settings.database_url is not None:
+        try:
+            migrate(settings.database_url)
+        except psycopg.OperationalError as error:
+            raise DatabaseUnreachable(f"LEDGERTWIN_DATABASE_URL: {str(error).strip()}") from error
+        yield settings.database_url
+        return
+    with EmbeddedPostgres(settings.home) as postgres:
+        _migrate_embedded(postgres.url)
+        yield postgres.url
+
+
+def _migrate_embedded(url: str) -> None:
+    """The server's owner may leave at any moment; we then own it, and it is soon back."""
+    deadline = time.monotonic() + _LONGEST_HANDOVER
+    while True:
+        try:
+            migrate(url)
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return

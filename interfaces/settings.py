@@ -1,0 +1,94 @@
+"""What can be set from outside, by environment variables; without any, everything has its place."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+
+class InvalidSettings(Exception):
+    """An environment variable cannot be used; the message has one line for each, and no secret."""
+
+
+class Settings(BaseModel):
+    """Where the bank keeps its data and where it answers.
+
+    `home` (LEDGERTWIN_HOME) is the data directory; `database_url` (LEDGERTWIN_DATABASE_URL) names a
+    PostgreSQL server, and without it one is run in the home; `host` and `port` (LEDGERTWIN_HOST,
+    LEDGERTWIN_PORT) are the address to serve on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    home: Path
+    # It may hold a password, and settings are printed and logged.
+    database_url: str | None = Field(default=None, repr=False)
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """The settings in the process's environment, or in the one given.
+
+        An empty variable counts as unset. Raises `InvalidSettings`.
+        """
+        environment = os.environ if environment is None else environment
+        given = {name: environment.get(f"LEDGERTWIN_{name.upper()}") for name in cls.model_fields}
+        values: dict[str, object] = {name: value for name, value in given.items() if value}
+        try:
+            return cls.model_validate({"home": _default_home(environment), **values})
+        except ValidationError as error:
+            raise InvalidSettings("\n".join(_lines(error))) from None
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        """A home that moves with the working directory would be another bank every time."""
+        return home.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_server(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        try:
+            conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            # The parser's own words quote the URL, and with it a password.
+            raise ValueError("is not a PostgreSQL connection URL") from None
+        return url
+
+    @field_validator("host")
+    @classmethod
+    def _is_this_machine(cls, host: str) -> str:
+        """Nobody is asked who they are yet, so nobody from elsewhere may ask."""
+        if host != "localhost" and not _is_loopback(host):
+            raise ValueError("must be a loopback address: there is no authentication yet")
+        return host
+
+
+def _default_home(environment: Mapping[str, str]) -> Path:
+    """The folder for a user's data in the XDG Base Directory Specification, which ignores relative ones."""
+    data_home = Path(environment.get("XDG_DATA_HOME") or ".")
+    return (data_home if data_home.is_absolute() else Path("~/.local/share")) / "ledgertwin"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _lines(error: ValidationError) -> list[str]:
+    return [
+        f"LEDGERTWIN_{str(problem['loc'][0]).upper()}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_input=False, include_url=False)
+    ]
