@@ -1,0 +1,523 @@
+"""Keeps personal values apart from history: the event commits to a text, the vault can open it.
+
+The bytes, for an auditor who checks them with a program of their own. Integers are big-endian,
+UUIDs are their 16 bytes in network order, texts are UTF-8 without a terminator:
+
+    where           stream id (16) || version (u64) || length of field (u16) || field
+    commitment      HMAC-SHA256(key = r, "ledgertwin/pii/v1\\0" || where || text), hexadecimal
+    ciphertext      AES-256-GCM(data key, nonce, r || text, aad = where || subject (16) || dek (16))
+    wrapped         by the keystore, aad = "ledgertwin/dek/v1\\0" || dek (16) || subject (16)
+                    || retention
+    key commitment  HMAC-SHA256(key = data key, "ledgertwin/dek-commitment/v1\\0" || dek (16)),
+                    hexadecimal
+
+`r` is 32 random bytes, new for every value; `nonce` is 12, likewise; a data key is 32. `field` is
+the name of the event's field, `retention` that of the retention class, `dek` the data key's id.
+Only the last part of a message may have any length without saying so, so no two different inputs
+give the same bytes. HMAC pads short keys with zeros: a commitment is checked with an `r` of exactly
+32 bytes and no other.
+
+A data key belongs to one (subject, retention class). Without its wrapped form nothing it sealed can
+be read again, which is how a person is erased; and as `r` is sealed too, the commitment that stays
+in the event can then not even be used to test a guess.
+"""
+
+import hmac
+import os
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import field, replace
+from threading import Lock
+from typing import Any, LiteralString, Protocol
+from uuid import UUID, uuid4
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from application.keystore import KEY_BYTES, NONCE_BYTES, Keystore, NotUnwrapped
+from domain.aggregate import recorded_as
+from domain.personal import NOBODY, Personal, Retention, Unsealed, personal_fields
+from domain.value import value
+
+R_BYTES = 32
+
+Whose = tuple[UUID, Retention]
+"""What a data key is for: a data subject, and how long values of this class are kept."""
+
+
+@value
+class PersonalRef:
+    """Where a personal value stands in history: a field of one event."""
+
+    stream_id: UUID
+    version: int
+    field: str
+
+
+@value
+class VaultValue:
+    """A row of `vault_values`."""
+
+    stream_id: UUID
+    version: int
+    field: str
+    dek_id: UUID
+    nonce: bytes
+    ciphertext: bytes
+
+    @property
+    def ref(self) -> PersonalRef:
+        return PersonalRef(stream_id=self.stream_id, version=self.version, field=self.field)
+
+
+@value
+class VaultKey:
+    """A row of `vault_keys`: a data key as it is stored, wrapped by the keystore."""
+
+    dek_id: UUID
+    subject: UUID
+    retention: Retention
+    kek_id: str
+    wrapped: bytes
+
+    @property
+    def whose(self) -> Whose:
+        return self.subject, self.retention
+
+
+@recorded_as("vault.key_created.v1")
+class DataKeyCreated:
+    """The log's own record of a data key, in the stream named by `dek`.
+
+    AES-GCM does not commit to its key: a ciphertext can be built that opens to two texts under two
+    keys. `commitment` (the module's "key commitment") says which key it was.
+    """
+
+    dek: UUID
+    subject: UUID
+    retention: Retention
+    kek: str
+    commitment: str
+
+
+@value
+class Sealed:
+    """An event without clear text, and what has to be written in the same transaction with it.
+
+    `created` are the records of `new_keys`, in the same order.
+    """
+
+    event: Any
+    values: tuple[VaultValue, ...] = ()
+    new_keys: tuple[VaultKey, ...] = ()
+    created: tuple[DataKeyCreated, ...] = ()
+
+
+@value
+class Opening:
+    """What a commitment commits to, for whoever may check it."""
+
+    r: bytes = field(repr=False)
+    text: str = field(repr=False)
+
+
+class VaultTampered(Exception):
+    """A row of the vault is not what was written. The message names the row, never the text."""
+
+
+class UnsealableText(ValueError):
+    """A text holds half a surrogate pair, which has no encoding in UTF-8."""
+
+
+class VaultReader(Protocol):
+    """The vault's rows as they are stored. Called from any thread; may block."""
+
+    def keys(self, whose: Sequence[Whose]) -> Sequence[VaultKey]:
+        """The keys there are, in any order."""
+
+    def values(self, refs: Sequence[PersonalRef]) -> Sequence[tuple[VaultValue, VaultKey]]:
+        """The values there are whose key is there too, in any order."""
+
+
+class Vault:
+    """Seals what events say about people, and opens it again for as long as the key is there.
+
+    Writing goes `prepare` (I/O thread) -> `seal` (any thread, no I/O) -> one transaction with what
+    was returned -> `confirm`, or `forget` if it failed or nobody knows. A new key is handed out
+    once, by the `seal` that made it, and is provisional until then: later values may already be
+    sealed with it, so whoever does not write it must `forget` it, and void what was sealed since.
+    """
+
+    def __init__(self, keystore: Keystore, reader: VaultReader, capacity: int = 65_536) -> None:
+        """`capacity` bounds the data keys remembered for sealing, about 400 bytes each. It must
+        exceed what one batch prepares, or its first keys are gone before they are used."""
+        self._keystore = keystore
+        self._reader = reader
+        self._keys = _DataKeys(capacity)
+        self._lock = Lock()
+
+    def prepare(self, whose: Iterable[Whose]) -> None:
+        """Load the data keys that exist: one query, blocking, or none if all are known.
+
+        What does not exist is made when something is first sealed with it. Raises VaultTampered if
+        a stored key was changed, and what the keystore or the database raise.
+        """
+        wanted = dict.fromkeys(whose)
+        with self._lock:
+            missing = [one for one in wanted if self._keys.get(one) is None]
+        if not missing:
+            return
+        loaded = [(row.whose, self._unwrapped(row)) for row in self._reader.keys(missing)]
+        with self._lock:
+            for one, key in loaded:
+                self._keys.remember(one, key)
+
+    def seal(self, event: Any, stream_id: UUID, version: int) -> Sealed:
+        """Take the clear text out of an event that is about to be recorded as this version.
+
+        If another process makes a key for the same subject and class at the same time, or this one
+        was not prepared, the key's uniqueness in the database fails the transaction: forget,
+        prepare, and seal again. Raises UnsealableText for what is no Unicode text; then nothing
+        has changed.
+        """
+        in_clear = _in_clear(event)
+        if not in_clear:
+            return Sealed(event=event)
+        fresh: dict[Whose, _NewKey] = {}
+        values = []
+        changes: dict[str, Personal[str]] = {}
+        with self._lock:
+            for name, personal, text in in_clear:
+                key = self._key_for((personal.subject, personal.retention), fresh)
+                ref = PersonalRef(stream_id=stream_id, version=version, field=name)
+                row, changes[name] = _sealed(ref, personal, text, key)
+                values.append(row)
+            without_text = replace(event, **changes)
+            # Only now, when nothing can fail any more: a key that is remembered but was never
+            # handed out would seal values that nobody can open.
+            for whose, new in fresh.items():
+                self._keys.add_provisional(whose, new.key)
+        return Sealed(
+            event=without_text,
+            values=tuple(values),
+            new_keys=tuple(new.row for new in fresh.values()),
+            created=tuple(new.created for new in fresh.values()),
+        )
+
+    def confirm(self, whose: Iterable[Whose]) -> None:
+        """These new keys are committed."""
+        with self._lock:
+            for one in whose:
+                self._keys.confirm(one)
+
+    def forget(self, whose: Iterable[Whose]) -> None:
+        """Remember no key for these, be it new or stored: `prepare` finds out what there is."""
+        with self._lock:
+            for one in whose:
+                self._keys.forget(one)
+
+    def open(self, refs: Iterable[PersonalRef]) -> dict[PersonalRef, str | None]:
+        """The texts, with one query; None where there is none or it was erased.
+
+        Keys come from the same query and are not remembered, so that a person erased by another
+        process can't be read by this one. Raises VaultTampered if a row was changed.
+        """
+        wanted = tuple(dict.fromkeys(refs))
+        opened = self._openings(wanted)
+        return {ref: opened[ref].text if ref in opened else None for ref in wanted}
+
+    def open_with_opening(self, ref: PersonalRef) -> Opening | None:
+        """The text with its `r`, so that the event's commitment can be checked by `commitment`."""
+        return self._openings((ref,)).get(ref)
+
+    def _openings(self, refs: Sequence[PersonalRef]) -> Mapping[PersonalRef, Opening]:
+        found = self._reader.values(refs) if refs else ()
+        rows = {key.dek_id: key for _, key in found}
+        keys = {dek_id: self._unwrapped(row) for dek_id, row in rows.items()}
+        return {row.ref: _opened(row, key.subject, keys[row.dek_id]) for row, key in found}
+
+    def _key_for(self, whose: Whose, fresh: "dict[Whose, _NewKey]") -> "_DataKey":
+        known = self._keys.get(whose)
+        if known is not None:
+            return known
+        if whose not in fresh:
+            fresh[whose] = self._new_key(whose)
+        return fresh[whose].key
+
+    def _new_key(self, whose: Whose) -> "_NewKey":
+        subject, retention = whose
+        key = _DataKey(id=uuid4(), secret=os.urandom(KEY_BYTES))
+        wrapped = self._keystore.wrap(key.secret, _wrap_aad(key.id, subject, retention))
+        return _NewKey(
+            key=key,
+            row=VaultKey(
+                dek_id=key.id,
+                subject=subject,
+                retention=retention,
+                kek_id=wrapped.kek_id,
+                wrapped=wrapped.wrapped,
+            ),
+            created=DataKeyCreated(
+                dek=key.id,
+                subject=subject,
+                retention=retention,
+                kek=wrapped.kek_id,
+                commitment=key_commitment(key.secret, key.id),
+            ),
+        )
+
+    def _unwrapped(self, row: VaultKey) -> "_DataKey":
+        aad = _wrap_aad(row.dek_id, row.subject, row.retention)
+        try:
+            secret = self._keystore.unwrap(row.kek_id, row.wrapped, aad)
+        except NotUnwrapped as changed:
+            raise VaultTampered(f"the vault's data key {row.dek_id} was changed") from changed
+        return _DataKey(id=row.dek_id, secret=secret)
+
+
+class PostgresVaultReader:
+    """The vault's tables. `connect` lends a connection, such as `pool.connection` does."""
+
+    def __init__(self, connect: Callable[[], AbstractContextManager[Connection[Any]]]) -> None:
+        self._connect = connect
+
+    def keys(self, whose: Sequence[Whose]) -> Sequence[VaultKey]:
+        rows = self._rows(
+            """
+            SELECT dek_id, subject, retention, kek_id, wrapped
+            FROM unnest(%b::uuid[], %b::text[]) AS wanted (subject, retention)
+            JOIN ledgertwin.vault_keys USING (subject, retention)
+            """,
+            [subject for subject, _ in whose],
+            [retention.value for _, retention in whose],
+        )
+        return [_vault_key(row) for row in rows]
+
+    def values(self, refs: Sequence[PersonalRef]) -> Sequence[tuple[VaultValue, VaultKey]]:
+        rows = self._rows(
+            """
+            SELECT stream_id, version, field, dek_id, nonce, ciphertext,
+                   subject, retention, kek_id, wrapped
+            FROM unnest(%b::uuid[], %b::bigint[], %b::text[]) AS wanted (stream_id, version, field)
+            JOIN ledgertwin.vault_values USING (stream_id, version, field)
+            JOIN ledgertwin.vault_keys USING (dek_id)
+            """,
+            [ref.stream_id for ref in refs],
+            [ref.version for ref in refs],
+            [ref.field for ref in refs],
+        )
+        return [(_vault_value(row), _vault_key(row)) for row in rows]
+
+    def _rows(self, query: LiteralString, *columns: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        with self._connect() as connection:
+            cursor = connection.cursor(binary=True, row_factory=dict_row)
+            return cursor.execute(query, columns).fetchall()
+
+
+class MemoryVaultReader:
+    """The same rows in memory, beside a log in memory."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Whose, VaultKey] = {}
+        self._values: dict[PersonalRef, VaultValue] = {}
+
+    def write(self, keys: Iterable[VaultKey], values: Iterable[VaultValue]) -> None:
+        """Add rows, all or none; ValueError if one is there already, as the tables' keys say."""
+        keys_by_whose = {key.whose: key for key in keys}
+        values_by_ref = {row.ref: row for row in values}
+        if keys_by_whose.keys() & self._keys.keys():
+            raise ValueError("a subject has at most one data key per retention class")
+        if values_by_ref.keys() & self._values.keys():
+            raise ValueError("a field of an event is sealed at most once")
+        self._keys.update(keys_by_whose)
+        self._values.update(values_by_ref)
+
+    def keys(self, whose: Sequence[Whose]) -> Sequence[VaultKey]:
+        return [self._keys[one] for one in whose if one in self._keys]
+
+    def values(self, refs: Sequence[PersonalRef]) -> Sequence[tuple[VaultValue, VaultKey]]:
+        by_id = {key.dek_id: key for key in tuple(self._keys.values())}
+        rows = [self._values[ref] for ref in refs if ref in self._values]
+        return [(row, by_id[row.dek_id]) for row in rows if row.dek_id in by_id]
+
+
+def commitment(r: bytes, stream_id: UUID, version: int, field: str, text: str) -> str:
+    """What the event must hold as `commitment` if `text` is what was said there."""
+    if len(r) != R_BYTES:
+        raise ValueError(f"r must be {R_BYTES} bytes")
+    return _commitment(r, _where(stream_id, version, field), text.encode())
+
+
+def key_commitment(data_key: bytes, dek_id: UUID) -> str:
+    """What `DataKeyCreated.commitment` must be if `data_key` is the key that was made then."""
+    if len(data_key) != KEY_BYTES:
+        raise ValueError(f"a data key is {KEY_BYTES} bytes")
+    message = b"ledgertwin/dek-commitment/v1\0" + dek_id.bytes
+    return hmac.digest(data_key, message, "sha256").hex()
+
+
+@value
+class _DataKey:
+    """A data key in clear. Its cipher is made anew for each use: that takes 1.4 us, and keeping it
+    takes 2.5 kB."""
+
+    id: UUID
+    secret: bytes = field(repr=False)
+
+
+@value
+class _NewKey:
+    key: _DataKey
+    row: VaultKey
+    created: DataKeyCreated
+
+
+class _DataKeys:
+    """The data keys at hand for sealing: stored ones, of which the longest unused are dropped, and
+    provisional ones, which are not, as nobody else knows them yet."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._stored: OrderedDict[Whose, _DataKey] = OrderedDict()
+        self._provisional: dict[Whose, _DataKey] = {}
+
+    def get(self, whose: Whose) -> _DataKey | None:
+        if whose in self._stored:
+            self._stored.move_to_end(whose)
+            return self._stored[whose]
+        return self._provisional.get(whose)
+
+    def remember(self, whose: Whose, key: _DataKey) -> None:
+        """If there is a provisional one it is left to its own transaction to say which is right."""
+        if whose in self._provisional:
+            return
+        self._stored[whose] = key
+        self._stored.move_to_end(whose)
+        if len(self._stored) > self._capacity:
+            self._stored.popitem(last=False)
+
+    def add_provisional(self, whose: Whose, key: _DataKey) -> None:
+        self._provisional[whose] = key
+
+    def confirm(self, whose: Whose) -> None:
+        key = self._provisional.pop(whose, None)
+        if key is not None:
+            self.remember(whose, key)
+
+    def forget(self, whose: Whose) -> None:
+        self._provisional.pop(whose, None)
+        self._stored.pop(whose, None)
+
+
+def _in_clear(event: Any) -> list[tuple[str, Unsealed[str], bytes]]:
+    """What an event says in clear: field, value, and its text in UTF-8."""
+    found = []
+    for name in personal_fields(event.__class__):
+        personal = getattr(event, name)
+        if isinstance(personal, Unsealed):
+            found.append((name, personal, _utf8(name, personal)))
+        elif not (personal is None or isinstance(personal, Personal)):
+            raise TypeError(f"the personal field {name!r} holds a {type(personal).__name__}")
+    return found
+
+
+def _utf8(name: str, personal: Unsealed[str]) -> bytes:
+    if personal.subject == NOBODY:
+        raise ValueError(f"the personal field {name!r} does not say whom it is about")
+    if not isinstance(personal.clear, str):
+        raise TypeError(f"the personal field {name!r} is no text")
+    try:
+        return personal.clear.encode()
+    except UnicodeEncodeError:
+        pass  # it holds the text, so it must not even be the context of what is raised
+    raise UnsealableText(f"the personal field {name!r} holds half a surrogate pair")
+
+
+def _sealed(
+    ref: PersonalRef, personal: Unsealed[str], text: bytes, key: _DataKey
+) -> tuple[VaultValue, Personal[str]]:
+    random = os.urandom(R_BYTES + NONCE_BYTES)
+    r, nonce = random[:R_BYTES], random[R_BYTES:]
+    where = _where(ref.stream_id, ref.version, ref.field)
+    row = VaultValue(
+        stream_id=ref.stream_id,
+        version=ref.version,
+        field=ref.field,
+        dek_id=key.id,
+        nonce=nonce,
+        ciphertext=AESGCM(key.secret).encrypt(nonce, r + text, _aad(where, personal.subject, key)),
+    )
+    without_text: Personal[str] = Personal(
+        subject=personal.subject,
+        retention=personal.retention,
+        commitment=_commitment(r, where, text),
+    )
+    return row, without_text
+
+
+def _opened(row: VaultValue, subject: UUID, key: _DataKey) -> Opening:
+    aad = _aad(_where(row.stream_id, row.version, row.field), subject, key)
+    try:
+        clear = AESGCM(key.secret).decrypt(row.nonce, row.ciphertext, aad)
+    except (InvalidTag, ValueError) as changed:  # ValueError: a nonce of an impossible length
+        raise _tampered(row) from changed
+    text = _text(clear[R_BYTES:])
+    if len(clear) < R_BYTES or text is None:
+        raise _tampered(row)
+    return Opening(r=clear[:R_BYTES], text=text)
+
+
+def _tampered(row: VaultValue) -> VaultTampered:
+    return VaultTampered(
+        f"the vault's value of field {row.field!r}, stream {row.stream_id}, "
+        f"version {row.version} was changed"
+    )
+
+
+def _text(utf8: bytes) -> str | None:
+    try:
+        return utf8.decode()
+    except UnicodeDecodeError:
+        return None  # and not an error that holds the text
+
+
+def _where(stream_id: UUID, version: int, field: str) -> bytes:
+    name = field.encode()
+    return stream_id.bytes + struct.pack(">QH", version, len(name)) + name
+
+
+def _commitment(r: bytes, where: bytes, text: bytes) -> str:
+    return hmac.digest(r, b"ledgertwin/pii/v1\0" + where + text, "sha256").hex()
+
+
+def _aad(where: bytes, subject: UUID, key: _DataKey) -> bytes:
+    return where + subject.bytes + key.id.bytes
+
+
+def _wrap_aad(dek_id: UUID, subject: UUID, retention: Retention) -> bytes:
+    return b"ledgertwin/dek/v1\0" + dek_id.bytes + subject.bytes + retention.value.encode()
+
+
+def _vault_value(row: Mapping[str, Any]) -> VaultValue:
+    return VaultValue(
+        stream_id=row["stream_id"],
+        version=row["version"],
+        field=row["field"],
+        dek_id=row["dek_id"],
+        nonce=row["nonce"],
+        ciphertext=row["ciphertext"],
+    )
+
+
+def _vault_key(row: Mapping[str, Any]) -> VaultKey:
+    return VaultKey(
+        dek_id=row["dek_id"],
+        subject=row["subject"],
+        retention=Retention(row["retention"]),
+        kek_id=row["kek_id"],
+        wrapped=row["wrapped"],
+    )
