@@ -220,6 +220,11 @@ class Vault:
             for one in whose:
                 self._keys.forget(one)
 
+    def forget_unconfirmed(self) -> None:
+        """Remember no new key: for whoever voids everything that is not committed yet."""
+        with self._lock:
+            self._keys.forget_provisional()
+
     def open(self, refs: Iterable[PersonalRef]) -> dict[PersonalRef, str | None]:
         """The texts, with one query; None where there is none or it was erased.
 
@@ -411,6 +416,9 @@ class _DataKeys:
     def forget(self, whose: Whose) -> None:
         self._provisional.pop(whose, None)
         self._stored.pop(whose, None)
+
+    def forget_provisional(self) -> None:
+        self._provisional.clear()
 
 
 def _in_clear(event: Any) -> list[tuple[str, Unsealed[str], bytes]]:

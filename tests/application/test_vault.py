@@ -450,6 +450,18 @@ def test_a_key_whose_transaction_failed_is_made_anew(bank: Bank) -> None:
     assert len(bank.record(introduced(TEXT)).new_keys) == 1
 
 
+def test_every_key_that_is_not_confirmed_can_be_forgotten_at_once(bank: Bank) -> None:
+    bank.vault.seal(introduced(TEXT, "anna@example.org"), STREAM, 1)
+    bank.vault.forget_unconfirmed()
+    assert len(bank.vault.seal(introduced(TEXT, "anna@example.org"), STREAM, 1).new_keys) == 2
+
+
+def test_forgetting_what_is_not_confirmed_keeps_what_is(bank: Bank) -> None:
+    bank.record(introduced(TEXT))
+    bank.vault.forget_unconfirmed()
+    assert bank.vault.seal(introduced(TEXT), STREAM, 2).new_keys == ()
+
+
 def test_after_a_failure_the_key_another_process_made_is_used(bank: Bank) -> None:
     lost = bank.vault.seal(introduced(TEXT), STREAM, 1)
     other = bank.another_process()
