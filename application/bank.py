@@ -1,0 +1,594 @@
+"""The bank: one way in for every command, and a group commit behind it.
+
+Callers `await bank.execute(...)`. Their commands are judged in memory, in the order of arrival, on
+cached states; whatever arrived while the last transaction was committing is the next batch; one
+transaction writes the whole batch; nobody is answered before COMMIT. Nothing waits for a timer.
+
+While a batch is being written, the next one is judged on top of it: those states are speculative.
+If the write turns out to conflict with another process, all of them are forgotten and the commands
+are judged again under the log's lock, where nobody can come in between. If the database is gone,
+nobody knows what was written: every caller hears "retry with the same id", and the record of the
+command tells on the retry.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any, Final, Self, TypeVar
+from uuid import UUID
+
+from application.codec import Codec
+from application.commands import (
+    CommandAccepted,
+    CommandIdReused,
+    CommandRefused,
+    Origin,
+    Outcome,
+    Unavailable,
+    outcome_of,
+)
+from application.event_log import (
+    Append,
+    Conflict,
+    EventLog,
+    LogUnavailable,
+    Session,
+    Snapshot,
+    Stream,
+)
+from application.record import GENESIS, Record, envelope, record_hash
+from application.vault import Vault, VaultKey, VaultValue
+from domain.aggregate import Aggregate, permanent_name
+from domain.decision import Handler
+from domain.personal import Retention, personal_fields
+from domain.refusal import NotFound, Refusal, VersionConflict
+
+logger = logging.getLogger(__name__)
+
+A = TypeVar("A", bound=Aggregate[Any, Any])
+
+BATCH_COMMANDS: Final = 256
+BATCH_BYTES: Final = 512 * 1024
+"""A batch is closed at either: larger ones gain nothing (see docs/adr), and delay everybody."""
+
+CACHED_STREAMS: Final = 200_000
+CACHED_OUTCOMES: Final = 200_000
+SNAPSHOT_EVERY: Final = 256
+"""A snapshot is taken each time a stream has grown by so many records."""
+
+WAITING_MAX: Final = 20_000
+"""More callers than this at once are sent away, instead of growing the queue without end."""
+
+
+_NEW: Final = Stream(version=0, head=GENESIS, state=None)
+
+
+class _NotLoaded(Exception):
+    """A decision asked for something that is not in memory."""
+
+    def __init__(self, *, stream_id: UUID | None = None, written_by: UUID | None = None) -> None:
+        super().__init__(stream_id or written_by)
+        self.stream_id = stream_id
+        self.written_by = written_by
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """A caller who waits."""
+
+    command: Any
+    origin: Origin
+    handler: Handler
+    fingerprint: str
+    answer: "asyncio.Future[Outcome]"
+
+    @property
+    def streams(self) -> Iterable[UUID]:
+        return (getattr(self.command, name) for name, _ in self.handler.reads)
+
+
+@dataclass(slots=True, eq=False)
+class _Judged:
+    """A command whose outcome is known once record number `last` of its batch has a position."""
+
+    request: _Request
+    recorded: CommandAccepted | CommandRefused
+    last: int
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """What one transaction will write, and for whom."""
+
+    judged: list[_Judged] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    size: int = 0
+    written: set[UUID] = field(default_factory=set)
+    guards: dict[UUID, int] = field(default_factory=dict)
+    vault_keys: list[VaultKey] = field(default_factory=list)
+    vault_values: list[VaultValue] = field(default_factory=list)
+    snapshots: dict[UUID, Snapshot] = field(default_factory=dict)
+
+    @property
+    def full(self) -> bool:
+        return len(self.judged) >= BATCH_COMMANDS or self.size >= BATCH_BYTES
+
+    @property
+    def requests(self) -> Iterable[_Request]:
+        return (judged.request for judged in self.judged)
+
+    def append(self) -> Append:
+        guards = [(i, version) for i, version in self.guards.items() if i not in self.written]
+        return Append(self.records, guards, self.vault_keys, self.vault_values)
+
+
+class _Memory:
+    """What the bank remembers: streams up to their speculative ends, and outcomes of commands.
+
+    Both are bounded; the least recently used go first. The bounds are far above what the batches in
+    flight can touch, so what they build on is never the least recently used.
+    """
+
+    def __init__(self) -> None:
+        self.streams: dict[UUID, Stream] = {}
+        self.outcomes: dict[UUID, tuple[str, Outcome]] = {}
+        self.written: dict[UUID, Sequence[tuple[UUID, Any]]] = {}
+
+    def stream(self, stream_id: UUID) -> Stream:
+        try:
+            stream = self.streams[stream_id] = self.streams.pop(stream_id)
+        except KeyError:
+            raise _NotLoaded(stream_id=stream_id) from None
+        return stream
+
+    def trim(self) -> None:
+        for remembered, limit in (
+            (self.streams, CACHED_STREAMS),
+            (self.outcomes, CACHED_OUTCOMES),
+            (self.written, CACHED_OUTCOMES),
+        ):
+            while len(remembered) > limit:
+                remembered.pop(next(iter(remembered)))
+
+    def forget_streams(self) -> None:
+        """Streams that others wrote to are unknown, and so is all that was judged on them."""
+        self.streams.clear()
+
+
+class _History:
+    """What one decision reads; it notes what, so that it can be guarded."""
+
+    def __init__(self, memory: _Memory) -> None:
+        self._memory = memory
+        self.read: dict[UUID, int] = {}
+
+    def state(self, aggregate: type[A], stream_id: UUID) -> A:
+        stream = self._memory.stream(stream_id)
+        self.read[stream_id] = stream.version
+        if stream.version == 0:
+            return aggregate()
+        if not isinstance(stream.state, aggregate):
+            raise NotFound
+        return stream.state
+
+    def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
+        written = self._memory.written.get(command_id)
+        if written is None:
+            raise _NotLoaded(written_by=command_id)
+        if not written:
+            # "There is no such movement" must still be true when it is recorded, and is not kept.
+            self.read[command_id] = self._memory.stream(command_id).version
+            del self._memory.written[command_id]
+        return written
+
+
+class _Entry:
+    """What one command would add to the log, built aside until it is certain."""
+
+    def __init__(
+        self, memory: _Memory, codec: Codec, vault: Vault, origin: Origin, at: datetime
+    ) -> None:
+        self._memory = memory
+        self._codec = codec
+        self._vault = vault
+        self._by = str(origin.command_id)
+        self._command_id = origin.command_id
+        self._at = at.isoformat(timespec="microseconds")
+        self._records: list[Record] = []
+        self._tips: dict[UUID, Stream] = {}
+        self._keys: list[VaultKey] = []
+        self._values: list[VaultValue] = []
+        self._long: set[UUID] = set()
+
+    @property
+    def wrote(self) -> Iterable[tuple[UUID, int]]:
+        return ((record.stream_id, record.version) for record in self._records)
+
+    def add(self, stream_id: UUID, event: Any) -> None:
+        """Seal, evolve, encode and link one event at the end of a stream."""
+        tip = self._tips.get(stream_id) or self._memory.stream(stream_id)
+        version = tip.version + 1
+        if personal_fields(type(event)):
+            sealed = self._vault.seal(event, stream_id, version)
+            self._keys += sealed.new_keys
+            self._values += sealed.values
+            for created in sealed.created:
+                self._tips[created.dek] = _NEW
+                self.add(created.dek, created)
+            event = sealed.event
+        state = tip.state
+        aggregate = self._codec.aggregate_of(event)
+        if aggregate is not None:
+            # The trial: what cannot be replayed is never recorded.
+            state = (aggregate() if state is None else state).evolve(event)
+        topic, data = self._codec.encode(event)
+        stored = envelope(at=self._at, by=self._by, data=data, prev=tip.head)
+        self._records.append(Record(stream_id, version, topic, stored))
+        head = record_hash(stream_id, version, topic, stored)
+        self._tips[stream_id] = Stream(version, head, state)
+        if version % SNAPSHOT_EVERY == 0:
+            self._long.add(stream_id)
+
+    def discard(self) -> None:
+        """Nothing of this happened."""
+        self._vault.forget(key.whose for key in self._keys)
+        for staged in (self._records, self._tips, self._keys, self._values, self._long):
+            staged.clear()
+
+    def into(self, batch: _Batch) -> None:
+        """It happened, if the batch does."""
+        for stream_id, tip in self._tips.items():
+            if tip.state is not None:
+                self._memory.streams[stream_id] = tip
+                if stream_id in self._long:
+                    batch.snapshots[stream_id] = Snapshot(
+                        stream_id, tip.version, tip.head, type(tip.state), tip.state
+                    )
+        self._memory.streams.pop(self._command_id, None)
+        batch.written.update(self._tips)
+        batch.records += self._records
+        batch.size += sum(len(record.state) for record in self._records)
+        batch.vault_keys += self._keys
+        batch.vault_values += self._values
+
+
+class Bank:
+    """Everything the bank is asked to do goes through `execute`.
+
+    One bank belongs to one event loop; several, in several processes, may share a database. Use it
+    as an async context manager: leaving it answers everybody who waits, then stops.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        vault: Vault,
+        handlers: Mapping[type[Any], Handler],
+        *,
+        fingerprint_key: bytes,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._log = log
+        self._codec: Codec = log.codec
+        self._vault = vault
+        self._handlers = handlers
+        self._key = fingerprint_key
+        self._clock = clock
+        self._memory = _Memory()
+        self._waiting: dict[UUID, _Request] = {}
+        self._arrived: deque[_Request] = deque()
+        self._bell = asyncio.Event()
+        self._closing = False
+        # Two threads: one writes batch n while the other loads what batch n + 1 needs.
+        self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="bank")
+        self._worker: asyncio.Task[None] | None = None
+        self._snapshotting: asyncio.Future[None] | None = None
+        self.batch_sizes: deque[int] = deque(maxlen=1024)
+        """How many commands the latest batches held: for the metrics."""
+
+    async def __aenter__(self) -> Self:
+        self._worker = asyncio.create_task(self._work(), name="bank")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        self._bell.set()
+        assert self._worker is not None
+        await self._worker
+        if self._snapshotting is not None:
+            await asyncio.wait([self._snapshotting])
+        self._threads.shutdown()
+
+    async def execute(self, command: Any, origin: Origin) -> Outcome:
+        """Obey a command, or refuse it. The answer is given after it is on disk.
+
+        The same id with the same body by the same actor is the same command: it takes effect
+        once, and later callers get the first outcome, marked `replayed`.
+
+        Raises CommandIdReused, and Unavailable: then retry with the same id.
+        """
+        handler = self._handlers[type(command)]
+        fingerprint = self._codec.fingerprint(self._key, command, origin.actor)
+        waiting = self._waiting.get(origin.command_id)
+        if waiting is not None:
+            if waiting.fingerprint != fingerprint:
+                raise CommandIdReused
+            return replace(await asyncio.shield(waiting.answer), replayed=True)
+        if self._closing or len(self._waiting) >= WAITING_MAX:
+            raise Unavailable
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        request = _Request(command, origin, handler, fingerprint, answer)
+        self._waiting[origin.command_id] = request
+        self._arrived.append(request)
+        self._bell.set()
+        # Shielded: a caller who gives up does not take the command back.
+        return await asyncio.shield(answer)
+
+    # --- the loop: judge what has arrived, write what is judged, answer what is written -----------
+
+    async def _work(self) -> None:
+        judging, writing = _Batch(), _Batch()
+        write: asyncio.Future[Sequence[int]] | None = None
+        while True:
+            await self._until_something_to_do(write, full=judging.full)
+            if self._closing and not (self._arrived or judging.judged or write):
+                return
+            if write is not None and write.done():
+                if not await self._written(writing, write, judging):
+                    judging = _Batch()
+                write = None
+            if self._arrived and not judging.full:
+                count = min(len(self._arrived), BATCH_COMMANDS - len(judging.judged))
+                requests = [self._arrived.popleft() for _ in range(count)]
+                await self._judge_all(judging, requests, None)
+            if write is None and judging.judged:
+                write = self._in_thread(self._write, judging.append())
+                writing, judging = judging, _Batch()
+
+    async def _until_something_to_do(
+        self, write: "asyncio.Future[Sequence[int]] | None", *, full: bool
+    ) -> None:
+        if write is None:
+            while not (self._arrived or self._closing):
+                self._bell.clear()
+                await self._bell.wait()
+        elif full or not self._arrived:
+            self._bell.clear()
+            bell = asyncio.ensure_future(self._bell.wait())
+            awaited: set[asyncio.Future[Any]] = {write} if full else {write, bell}
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            bell.cancel()
+
+    async def _judge_all(
+        self, batch: _Batch, requests: Sequence[_Request], session: Session | None
+    ) -> None:
+        """Judge in the order of arrival, after loading what all of them are known to need. What
+        goes wrong with one command (a defect, a broken chain) is its caller's alone."""
+        try:
+            await self._in_thread(self._load, session, requests)
+        except Exception:  # noqa: BLE001 -- each request meets its own below, if it has one
+            together = False
+        else:
+            together = True
+        for request in requests:
+            try:
+                if not together:
+                    await self._in_thread(self._load, session, [request])
+                while (lacking := self._judge(batch, request)) is not None:
+                    await self._in_thread(self._load_lacking, session, lacking)
+            except LogUnavailable as error:
+                if session is not None:
+                    raise
+                self._fail([request], error)
+            except Exception as error:  # noqa: BLE001 -- handed on to the caller
+                self._answer(request, error)
+
+    async def _written(
+        self, written: _Batch, write: "asyncio.Future[Sequence[int]]", judging: _Batch
+    ) -> bool:
+        """Answer for a batch. False if it was void, and so all that was judged on top of it."""
+        try:
+            self._settle(written, write.result())
+        except Exception as error:  # noqa: BLE001 -- handed on to the callers
+            requests = [*written.requests, *judging.requests]
+            self._vault.forget(key.whose for key in chain(written.vault_keys, judging.vault_keys))
+            self._memory.forget_streams()
+            if isinstance(error, Conflict):
+                for i in range(0, len(requests), BATCH_COMMANDS):
+                    await self._judge_and_write_alone(requests[i : i + BATCH_COMMANDS])
+            else:
+                self._fail(requests, error)
+            return False
+        return True
+
+    async def _judge_and_write_alone(self, requests: Sequence[_Request]) -> None:
+        """After a conflict: nobody else writes while these are loaded, judged and written."""
+        batch = _Batch()
+        try:
+            async with self._exclusive_session() as session:
+                await self._judge_all(batch, requests, session)
+                positions = await self._in_thread(session.append, batch.append())
+        except Exception as error:  # noqa: BLE001 -- handed on to the callers
+            self._vault.forget(key.whose for key in batch.vault_keys)
+            self._memory.forget_streams()
+            self._fail(requests, error)
+        else:
+            self._settle(batch, positions)
+
+    @asynccontextmanager
+    async def _exclusive_session(self) -> AsyncIterator[Session]:
+        session = self._log.session(exclusive=True)
+        opened: Session = await self._in_thread(session.__enter__)
+        try:
+            yield opened
+        except BaseException as error:
+            await self._in_thread(session.__exit__, type(error), error, error.__traceback__)
+            raise
+        await self._in_thread(session.__exit__, None, None, None)
+
+    def _settle(self, batch: _Batch, positions: Sequence[int]) -> None:
+        """The batch is on disk."""
+        self._vault.confirm(key.whose for key in batch.vault_keys)
+        self.batch_sizes.append(len(batch.judged))
+        for judged in batch.judged:
+            origin = judged.request.origin
+            outcome = outcome_of(origin.command_id, positions[judged.last], judged.recorded)
+            self._memory.outcomes[origin.command_id] = (judged.request.fingerprint, outcome)
+            self._answer(judged.request, outcome)
+        self._memory.trim()
+        if batch.snapshots and (self._snapshotting is None or self._snapshotting.done()):
+            self._snapshotting = self._in_thread(self._snapshot, list(batch.snapshots.values()))
+
+    def _fail(self, requests: Iterable[_Request], error: BaseException) -> None:
+        if isinstance(error, LogUnavailable | Conflict):
+            logger.warning("in doubt: %s", error)
+            error = Unavailable()
+        for request in requests:
+            self._answer(request, error)
+
+    def _answer(self, request: _Request, answer: Outcome | BaseException) -> None:
+        if self._waiting.get(request.origin.command_id) is request:
+            del self._waiting[request.origin.command_id]
+        if request.answer.done():
+            return
+        if isinstance(answer, BaseException):
+            request.answer.set_exception(answer)
+            request.answer.exception()  # seen: the caller may have given up waiting
+        else:
+            request.answer.set_result(answer)
+
+    # --- judging ----------------------------------------------------------------------------------
+
+    def _judge(self, batch: _Batch, request: _Request) -> _NotLoaded | None:
+        """Judge one command on what is in memory, and put what happens into the batch: all of it
+        or, when something is raised or lacking, nothing."""
+        origin = request.origin
+        known = self._memory.outcomes.get(origin.command_id)
+        if known is not None:
+            self._memory.streams.pop(origin.command_id, None)
+            self._answer(request, _replayed(request, *known))
+            return None
+        history = _History(self._memory)
+        entry = _Entry(self._memory, self._codec, self._vault, origin, self._clock())
+        try:
+            recorded = self._recorded(request, history, entry)
+            entry.add(origin.command_id, recorded)
+        except _NotLoaded as lacking:
+            entry.discard()
+            return lacking
+        except BaseException:
+            entry.discard()
+            raise
+        for stream_id, version in history.read.items():
+            batch.guards.setdefault(stream_id, version)
+        entry.into(batch)
+        batch.judged.append(_Judged(request, recorded, len(batch.records) - 1))
+        return None
+
+    def _recorded(
+        self, request: _Request, history: _History, entry: _Entry
+    ) -> CommandAccepted | CommandRefused:
+        origin = request.origin
+        taken = self._memory.stream(origin.command_id).version > 0
+        if taken or origin.command_id in request.streams:
+            raise CommandIdReused  # it is the id of an account, say
+        common: dict[str, Any] = {
+            "actor": origin.actor,
+            "command": permanent_name(type(request.command)),
+            "fingerprint": request.fingerprint,
+            "correlation": origin.correlation_id,
+        }
+        try:
+            self._require_expected_version(request, history)
+            for stream_id, events in request.handler.decide(request.command, history):
+                for event in events:
+                    entry.add(stream_id, event)
+        except Refusal as refusal:
+            entry.discard()
+            return CommandRefused(
+                **common, code=refusal.code, message=refusal.message, details=refusal.details
+            )
+        return CommandAccepted(**common, wrote=tuple(entry.wrote))
+
+    def _require_expected_version(self, request: _Request, history: _History) -> None:
+        expected = request.origin.expected_version
+        if expected is None:
+            return
+        field_name, aggregate = request.handler.reads[0]
+        stream_id = getattr(request.command, field_name)
+        history.state(aggregate, stream_id)
+        if history.read[stream_id] != expected:
+            raise VersionConflict(expected=expected, actual=history.read[stream_id])
+
+    def _missing(self, requests: Iterable[_Request]) -> Sequence[UUID]:
+        """What is known to be needed and is not in memory, once each."""
+        streams, outcomes = self._memory.streams, self._memory.outcomes
+        missing: dict[UUID, None] = {}
+        for request in requests:
+            command_id = request.origin.command_id
+            if command_id in outcomes:
+                continue
+            for stream_id in (command_id, *request.streams):
+                if stream_id not in streams:
+                    missing[stream_id] = None
+        return tuple(missing)
+
+    # --- in a thread: the loop waits for these, and touches no memory meanwhile -------------------
+
+    def _load(self, session: Session | None, requests: Sequence[_Request]) -> None:
+        self._vault.prepare(
+            (stream_id, retention)
+            for request in requests
+            if personal_fields(type(request.command))
+            for stream_id in request.streams
+            for retention in Retention
+        )
+        missing = self._missing(requests)
+        if missing:
+            with nullcontext(session) if session else self._log.session() as opened:
+                self._remember(opened.load(missing))
+
+    def _load_lacking(self, session: Session | None, lacking: _NotLoaded) -> None:
+        with nullcontext(session) if session else self._log.session() as opened:
+            if lacking.written_by is not None:
+                written = opened.written_by(lacking.written_by)
+                self._memory.written[lacking.written_by] = written
+            else:
+                assert lacking.stream_id is not None
+                self._remember(opened.load([lacking.stream_id]))
+
+    def _remember(self, streams: Mapping[UUID, Stream]) -> None:
+        """Keep what was loaded; the record of a command is kept as its outcome."""
+        for stream_id, stream in streams.items():
+            if stream.last and isinstance(stream.last[1], CommandAccepted | CommandRefused):
+                position, recorded = stream.last
+                outcome = outcome_of(stream_id, position, recorded)
+                self._memory.outcomes[stream_id] = (recorded.fingerprint, outcome)
+            self._memory.streams[stream_id] = stream
+
+    def _write(self, append: Append) -> Sequence[int]:
+        with self._log.session() as session:
+            return session.append(append)
+
+    def _snapshot(self, snapshots: Sequence[Snapshot]) -> None:
+        try:
+            self._log.save(snapshots)
+        except LogUnavailable as error:
+            # A snapshot is a cache: the next one will do.
+            logger.warning("no snapshots taken: %s", error)
+
+    def _in_thread(self, act: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+        return asyncio.get_running_loop().run_in_executor(self._threads, act, *args)
+
+
+def _replayed(request: _Request, fingerprint: str, outcome: Outcome) -> Outcome | CommandIdReused:
+    """What a repeated id gets: the first outcome, if it is the same command by the same actor."""
+    if fingerprint != request.fingerprint:
+        return CommandIdReused()
+    return replace(outcome, replayed=True)

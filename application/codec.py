@@ -1,0 +1,157 @@
+"""Events to bytes and back, by permanent name. Pydantic reads the domain's own dataclasses."""
+
+import hmac
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from domain.aggregate import Aggregate, permanent_name
+from domain.personal import Unsealed, personal_fields
+
+E = TypeVar("E")
+
+Json = dict[str, Any]
+Upcast = Callable[[Json], Json]
+
+UPCASTS: Final[Mapping[str, tuple[str, Upcast]]] = {}
+"""Old event name -> (next name, how its data becomes the next one's). Grows, never shrinks."""
+
+
+class UnknownEvent(Exception):
+    """The log holds an event that this version of the code cannot read. It is never skipped."""
+
+
+class UnreadableEvent(Exception):
+    """A record's bytes are not the event that its name says."""
+
+
+class PersonalDataInClear(Exception):
+    """An event was about to be written with a personal value in clear. A defect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope(Generic[E]):
+    """A record's state, decoded."""
+
+    at: datetime
+    by: UUID
+    data: E
+    prev: str
+
+
+class Codec:
+    """Every event of `aggregates` and the log's own `others`; `upcasts` brings old ones up."""
+
+    def __init__(
+        self,
+        aggregates: Iterable[type[Aggregate[Any, Any]]],
+        others: Iterable[type[Any]] = (),
+        upcasts: Mapping[str, tuple[str, Upcast]] = UPCASTS,
+    ) -> None:
+        aggregates = tuple(aggregates)
+        self._upcasts = upcasts
+        self._owners = {event: a for a in aggregates for event in a.events}
+        classes = [*self._owners, *others]
+        self._classes = {permanent_name(cls): cls for cls in classes}
+        if len(self._classes) != len(classes):
+            raise ValueError("two events share one permanent name")
+        self._names = {cls: name for name, cls in self._classes.items()}
+        self._aggregates = aggregates
+        # Built when first used: a command-line tool that reads one stream needs few of them.
+        self._data: dict[type[Any], TypeAdapter[Any]] = {}
+        self._envelopes: dict[str, TypeAdapter[Envelope[Any]]] = {}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every event name that can be read, old ones included."""
+        return frozenset(self._classes) | frozenset(self._upcasts)
+
+    def aggregate_of(self, event: Any) -> type[Aggregate[Any, Any]] | None:
+        """The aggregate whose streams hold such events; None for the log's own records."""
+        return self._owners.get(type(event))
+
+    def encode(self, event: Any) -> tuple[str, bytes]:
+        """The event's permanent name, and its fields as JSON; what is None is left out."""
+        cls = type(event)
+        for name in personal_fields(cls):
+            if isinstance(getattr(event, name), Unsealed):
+                raise PersonalDataInClear(f"{self._names[cls]}: {name}")
+        return self._names[cls], self._adapter(cls).dump_json(event, exclude_none=True)
+
+    def decode(self, topic: str, state: bytes) -> Envelope[Any]:
+        """UnknownEvent or UnreadableEvent if the record does not say what this code can read."""
+        if topic in self._upcasts:
+            topic, state = self._upcast(topic, state)
+        adapter = self._envelopes.get(topic)
+        if adapter is None:
+            if topic not in self._classes:
+                raise UnknownEvent(topic)
+            adapter = TypeAdapter(Envelope[self._classes[topic]])  # type: ignore[name-defined]
+            self._envelopes[topic] = adapter
+        try:
+            return adapter.validate_json(state, strict=True)
+        except ValidationError as error:
+            # Without the input: it could be anything, and it would stand in the traceback.
+            problems = error.errors(include_input=False, include_url=False, include_context=False)
+            raise UnreadableEvent(f"{topic}: {problems[:3]}") from None
+
+    def encode_command(self, command: Any) -> bytes:
+        """A command's fields as JSON; personal values show only that they are there."""
+        return self._adapter(type(command)).dump_json(command)
+
+    def fingerprint(self, key: bytes, command: Any, actor: str) -> str:
+        """A keyed digest of who asks for what, so that a repeated id can be told from a reused one.
+
+        Keyed (HMAC-SHA256), so that the log discloses nothing of a body that could be guessed.
+        """
+        cls = type(command)
+        clear = [getattr(command, name) for name in personal_fields(cls)]
+        secret = [c.clear if isinstance(c, Unsealed) else None for c in clear]
+        parts = (permanent_name(cls).encode(), actor.encode(), self.encode_command(command))
+        body = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        if secret:
+            body += json.dumps(secret).encode()
+        return hmac.digest(key, body, "sha256").hex()
+
+    def encode_state(self, state: Aggregate[Any, Any]) -> bytes:
+        """An aggregate's state, for a snapshot."""
+        return self._adapter(type(state)).dump_json(state)
+
+    def decode_state(self, aggregate: str, state: bytes) -> Aggregate[Any, Any]:
+        """The snapshot's state again."""
+        cls = next(a for a in self._aggregates if a.__name__ == aggregate)
+        restored: Aggregate[Any, Any] = self._adapter(cls).validate_json(state, strict=True)
+        return restored
+
+    @cached_property
+    def code_fingerprint(self) -> str:
+        """Changes whenever any source file beside an aggregate's does.
+
+        A snapshot is only as good as the `evolve` that made it: one that another version of the
+        code has written is ignored, and made anew.
+        """
+        folders = {Path(inspect.getfile(aggregate)).parent for aggregate in self._aggregates}
+        sources = (path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py")))
+        return sha256(b"\0".join(sources)).hexdigest()
+
+    def _adapter(self, cls: type[Any]) -> TypeAdapter[Any]:
+        adapter = self._data.get(cls)
+        if adapter is None:
+            adapter = self._data[cls] = TypeAdapter(cls)
+        return adapter
+
+    def _upcast(self, topic: str, state: bytes) -> tuple[str, bytes]:
+        envelope = json.loads(state)
+        while topic in self._upcasts:
+            topic, upcast = self._upcasts[topic]
+            envelope["data"] = upcast(envelope["data"])
+        return topic, json.dumps(envelope).encode()

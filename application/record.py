@@ -1,0 +1,46 @@
+"""A record of the log: its bytes, and the hash that links it to the one before.
+
+The hash is taken over the stored bytes, never over a re-serialised object. The same value is the
+record's RFC 6962 leaf hash (section 2.1: the 0x00 prefix), so that the chain of a stream and a
+Merkle tree over the whole log can never tell two stories.
+"""
+
+from hashlib import sha256
+from struct import Struct
+from typing import Final, NamedTuple
+from uuid import UUID
+
+GENESIS: Final = "0" * 64
+"""What the first record of a stream has for the hash of its predecessor."""
+
+_VERSION_AND_LENGTH: Final = Struct(">QH")
+
+
+class Record(NamedTuple):
+    """One record as it is stored. `state` is the envelope, see `envelope`."""
+
+    stream_id: UUID
+    version: int
+    topic: str
+    state: bytes
+
+
+def record_hash(stream_id: UUID, version: int, topic: str, state: bytes) -> str:
+    """SHA-256(0x00 || stream id (16) || version (u64 BE) || length (u16 BE) || topic || state)."""
+    name = topic.encode()
+    prefix = _VERSION_AND_LENGTH.pack(version, len(name))
+    return sha256(b"\0" + stream_id.bytes + prefix + name + state).hexdigest()
+
+
+def envelope(*, at: str, by: str, data: bytes, prev: str) -> bytes:
+    """The state of a record: canonical JSON, keys in order, no spaces, UTF-8.
+
+    `at` is the time of recording (RFC 3339, UTC, microseconds), `by` the id of the command,
+    `data` the event as JSON, `prev` the hash of the stream's previous record.
+    """
+    return b'{"at":"%b","by":"%b","data":%b,"prev":"%b"}' % (
+        at.encode(),
+        by.encode(),
+        data,
+        prev.encode(),
+    )
