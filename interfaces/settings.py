@@ -75,7 +75,7 @@ class Settings(BaseModel):
 
 
 def _default_home(environment: Mapping[str, str]) -> Path:
-    """The folder for a user's data in the XDG Base Directory Specification, which ignores relative ones."""
+    """A user's data folder by the XDG Base Directory Specification, which ignores relative ones."""
     data_home = Path(environment.get("XDG_DATA_HOME") or ".")
     return (data_home if data_home.is_absolute() else Path("~/.local/share")) / "ledgertwin"
 
@@ -88,7 +88,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def _lines(error: ValidationError) -> list[str]:
+    problems = error.errors(include_input=False, include_url=False)
     return [
-        f"LEDGERTWIN_{str(problem['loc'][0]).upper()}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors(include_input=False, include_url=False)
+        f"LEDGERTWIN_{str(problem['loc'][0]).upper()}: "
+        + problem["msg"].removeprefix("Value error, ")
+        for problem in problems
     ]

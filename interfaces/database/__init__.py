@@ -29,8 +29,8 @@ class DatabaseUnreachable(Exception):
 def open_database(settings: Settings) -> Iterator[str]:
     """The URL of a migrated database, good until the block ends.
 
-    Raises `EmbeddedPostgresError`, `MigrationError` or `DatabaseUnreachable`, each with a message for
-    the person who started this.
+    Raises `EmbeddedPostgresError`, `MigrationError` or `DatabaseUnreachable`, each with a message
+    for the person who started this.
     """
     if settings.database_url is not None:
         try:

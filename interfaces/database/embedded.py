@@ -205,6 +205,8 @@ class EmbeddedPostgres:
         finally:
             _shut_down(server)
             self._owned = False
+            if self._socket_folder != self._folder:
+                self._socket_folder.rmdir()
 
     def _launch(self, binaries: Path, lock: IO[bytes]) -> "subprocess.Popen[bytes]":
         options = {
