@@ -5,12 +5,35 @@ from typing import Any
 
 from domain.account import Account
 from domain.aggregate import Aggregate
+from domain.card import Card, issue_card, replace_card
+from domain.customer import Customer
 from domain.decision import Handler, handlers_of
+from domain.holding import (
+    add_holder,
+    close_customer,
+    lift_customer_restriction,
+    open_account,
+    record_screening_result,
+    restrict_customer,
+)
+from domain.transfer import reverse_movement, transfer, waive_fee
 
-AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (Account,)
+AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (Customer, Account, Card)
 """Every aggregate of the bank. A new one is added here and nowhere else."""
 
-JOINT_DECISIONS: tuple[Handler, ...] = ()
+JOINT_DECISIONS: tuple[Handler, ...] = (
+    open_account,
+    add_holder,
+    restrict_customer,
+    lift_customer_restriction,
+    record_screening_result,
+    close_customer,
+    issue_card,
+    replace_card,
+    transfer,
+    reverse_movement,
+    waive_fee,
+)
 """What is decided over several streams at once."""
 
 HANDLERS: Mapping[type[Any], Handler] = {

@@ -21,8 +21,10 @@ from domain.restriction import (
     Direction,
     Restriction,
     RestrictionExists,
+    RestrictionOfCustomer,
     RestrictionUnknown,
     forbids,
+    in_force,
 )
 from domain.value import value
 
@@ -81,6 +83,9 @@ FORCED: Final = frozenset(
     }
 )
 """Debits that the bank is obliged to post whatever the balance and the restrictions."""
+
+HELD_FOR: Final = frozenset({MovementKind.CASH, MovementKind.PAYMENT, MovementKind.CARD})
+"""What money is held for. A transfer is not: its two legs are posted at once or not at all."""
 
 BY_CUSTOMER: Final = frozenset(
     {MovementKind.CASH, MovementKind.TRANSFER, MovementKind.PAYMENT, MovementKind.CARD}
@@ -261,10 +266,13 @@ class OverdraftLimitSet:
 
 @recorded_as("account.restricted.v1")
 class AccountRestricted:
+    """`customer_id` is set when the account is restricted because its owner is."""
+
     restriction_id: UUID
     direction: Direction
     reason: str
     amount: Money | None = None
+    customer_id: UUID | None = None
 
 
 @recorded_as("account.restriction_lifted.v1")
@@ -650,6 +658,16 @@ class AccountNotEmpty(Refusal):
     message = "an account is closed with nothing on it and nothing held"
 
 
+class DirectionNotAllowed(Refusal):
+    code = "RESTRICTION_DIRECTION_NOT_ALLOWED"
+    message = "part of a balance can only be blocked against debits"
+
+
+class NotHolder(Refusal):
+    code = "NOT_A_HOLDER"
+    message = "that customer does not hold the account"
+
+
 class AlreadyHolder(Refusal):
     code = "ALREADY_HOLDER"
     message = "that customer holds the account already"
@@ -706,9 +724,13 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         """What an ordinary debit may take, in minor units."""
         return self.ledger - self.held - self.uncollected - self.blocked + self.overdraft_limit
 
+    @property
+    def ended(self) -> bool:
+        """Nothing moves on it any more."""
+        return self.status in (Status.CLOSED, Status.ESCHEATED)
+
     def decide(self, command: AccountCommand) -> Sequence[AccountEvent]:
-        if self.status is None:
-            raise NotFound
+        self.require_known()
         match command:
             case ActivateAccount():
                 self._require_status(Status.PENDING)
@@ -768,7 +790,7 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             case PlaceHold():
                 if command.hold_id in self.holds:
                     raise HoldExists
-                if command.kind not in BY_CUSTOMER:
+                if command.kind not in HELD_FOR:
                     raise KindNotAllowed
                 self._require_usable(command.amount, Direction.DEBIT)
                 self._require_funds(command.amount.minor)
@@ -802,25 +824,9 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                     raise LimitNegative
                 return [OverdraftLimitSet(limit=limit)]
             case RestrictAccount():
-                self._require_not_closed()
-                if any(r.restriction_id == command.restriction_id for r in self.restrictions):
-                    raise RestrictionExists
-                if command.amount is not None:
-                    self._require_amount(command.amount)
-                    if command.direction is not Direction.DEBIT:
-                        raise KindNotAllowed(direction=command.direction)
-                return [
-                    AccountRestricted(
-                        restriction_id=command.restriction_id,
-                        direction=command.direction,
-                        reason=command.reason,
-                        amount=command.amount,
-                    )
-                ]
+                return [self.restrict(command)]
             case LiftAccountRestriction(restriction_id=restriction_id):
-                if all(r.restriction_id != restriction_id for r in self.restrictions):
-                    raise RestrictionUnknown
-                return [AccountRestrictionLifted(restriction_id=restriction_id)]
+                return [self.lift(restriction_id)]
             case ChargeFee():
                 return [self._charge_fee(command)]
             case MarkDormant(on=on):
@@ -835,7 +841,8 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             case EscheatAccount():
                 return [self._escheat(command)]
             case CloseAccount(reason=reason, on=on):
-                self._require_alive()
+                self._require_not_ended()
+                self._require_booking_date(on)
                 if self.ledger or self.holds or self.awaiting:
                     raise AccountNotEmpty
                 return [AccountClosed(reason=reason, on=on)]
@@ -904,6 +911,7 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                     restriction_id=event.restriction_id,
                     direction=event.direction,
                     amount=amount.minor if amount is not None else None,
+                    customer_id=event.customer_id,
                 )
                 return replace(self, restrictions=(*self.restrictions, restriction))._recounted()
             case AccountRestrictionLifted(restriction_id=lifted):
@@ -912,7 +920,7 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             case AccountBecameDormant():
                 return replace(self, status=Status.DORMANT)
             case AccountReactivated(on=on):
-                return replace(self, status=Status.OPEN, last_activity=on)
+                return replace(self, status=Status.OPEN, last_activity=max(self.last_activity, on))
             case AccountEscheated():
                 moved = self._moved(event, by_customer=False)
                 return replace(moved, status=Status.ESCHEATED)
@@ -927,11 +935,55 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         if self.status is not None:
             raise AlreadyExists
 
+    def require_known(self) -> None:
+        if self.status is None:
+            raise NotFound
+
+    def require_open(self) -> None:
+        self.require_known()
+        if self.status is Status.DORMANT:
+            raise AccountDormant
+        self._require_status(Status.OPEN)
+
+    def require_holder(self, customer_id: UUID) -> None:
+        if customer_id not in self.holders:
+            raise NotHolder
+
     def add_holder(self, customer_id: UUID, role: HolderRole) -> HolderAdded:
-        self._require_alive()
+        self.require_known()
+        self._require_not_ended()
         if customer_id in self.holders:
             raise AlreadyHolder
         return HolderAdded(customer_id=customer_id, role=role)
+
+    def restrict(
+        self, command: RestrictAccount, customer_id: UUID | None = None
+    ) -> AccountRestricted:
+        """`customer_id` is given when the account is restricted because its owner is."""
+        self._require_not_ended()
+        if in_force(self.restrictions, command.restriction_id):
+            raise RestrictionExists
+        if command.amount is not None:
+            self._require_amount(command.amount)
+            if command.direction is not Direction.DEBIT:
+                raise DirectionNotAllowed(direction=command.direction)
+        return AccountRestricted(
+            restriction_id=command.restriction_id,
+            direction=command.direction,
+            reason=command.reason,
+            amount=command.amount,
+            customer_id=customer_id,
+        )
+
+    def lift(
+        self, restriction_id: UUID, customer_id: UUID | None = None
+    ) -> AccountRestrictionLifted:
+        restriction = in_force(self.restrictions, restriction_id)
+        if restriction is None:
+            raise RestrictionUnknown
+        if restriction.customer_id != customer_id:
+            raise RestrictionOfCustomer
+        return AccountRestrictionLifted(restriction_id=restriction_id)
 
     def credit(self, command: CreditAccount) -> MoneyCredited:
         self._require_credit(command.amount, command.booking_date)
@@ -1035,6 +1087,7 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         self._require_amount(command.amount)
         self._require_booking_date(command.booking_date)
         if not self.fees_may_overdraw:
+            self._require_unrestricted(Direction.DEBIT)
             self._require_funds(command.amount.minor)
         return FeeCharged(
             movement_id=command.movement_id,
@@ -1052,6 +1105,9 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             raise AccountNotDormant
         if self.holds or self.awaiting:
             raise AccountNotEmpty
+        self._require_unrestricted(Direction.DEBIT)
+        if self.blocked:
+            raise AccountIsRestricted(direction=Direction.DEBIT)
         amount = self._money(self.ledger)
         self._require_amount(amount)
         self._require_booking_date(command.booking_date)
@@ -1070,8 +1126,7 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
     def _require_credit(self, amount: Money, booking_date: date) -> None:
         self._require_alive()
         self._require_amount(amount)
-        if forbids(self.restrictions, Direction.CREDIT):
-            raise AccountIsRestricted(direction=Direction.CREDIT)
+        self._require_unrestricted(Direction.CREDIT)
         self._require_booking_date(booking_date)
 
     def _require_debit(self, amount: Money, booking_date: date, kind: MovementKind) -> None:
@@ -1088,17 +1143,20 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         self._require_alive()
         if original.movement_id in self.undone:
             raise AlreadyReversed
+        self._require_unrestricted(Direction.DEBIT if effect < 0 else Direction.CREDIT)
         self._require_booking_date(booking_date)
-        if effect < 0:
-            # What was never usable is not missed: an uncollected credit may be taken back whole.
-            waiting = sum(u.minor for u in self.awaiting if u.movement_id == original.movement_id)
+        # What was never usable is not missed: an uncollected credit may be taken back whole, even
+        # from an account that a forced debit has overdrawn.
+        waiting = sum(u.minor for u in self.awaiting if u.movement_id == original.movement_id)
+        if -effect > waiting:
             self._require_funds(-effect - waiting)
 
     def _require_usable(self, amount: Money, direction: Direction) -> None:
-        if self.status is Status.DORMANT:
-            raise AccountDormant
-        self._require_status(Status.OPEN)
+        self.require_open()
         self._require_amount(amount)
+        self._require_unrestricted(direction)
+
+    def _require_unrestricted(self, direction: Direction) -> None:
         if forbids(self.restrictions, direction):
             raise AccountIsRestricted(direction=direction)
 
@@ -1106,12 +1164,12 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         if self.status is not Status.DORMANT:
             self._require_status(Status.OPEN)
 
-    def _require_not_closed(self) -> None:
-        if self.status in (Status.CLOSED, Status.ESCHEATED):
+    def _require_not_ended(self) -> None:
+        if self.ended:
             raise AccountIsClosed
 
     def _require_status(self, status: Status) -> None:
-        self._require_not_closed()
+        self._require_not_ended()
         if self.status is not status:
             raise AccountNotOpen(status=self.status)
 

@@ -8,8 +8,7 @@ seals the event, before anything is recorded.
 from collections.abc import Mapping
 from dataclasses import field, fields
 from enum import StrEnum, unique
-from functools import cache
-from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints, overload
 from uuid import UUID
 
 from domain.value import value
@@ -50,6 +49,20 @@ class Unsealed(Personal[T]):
         return Unsealed(subject=subject, retention=retention, clear=self.clear)
 
 
+@overload
+def about(personal: Personal[T], subject: UUID, retention: Retention) -> "Unsealed[T]": ...
+
+
+@overload
+def about(personal: None, subject: UUID, retention: Retention) -> None: ...
+
+
+@overload
+def about(
+    personal: Personal[T] | None, subject: UUID, retention: Retention
+) -> "Unsealed[T] | None": ...
+
+
 def about(
     personal: Personal[T] | None, subject: UUID, retention: Retention
 ) -> "Unsealed[T] | None":
@@ -61,11 +74,17 @@ def about(
     return personal.of(subject, retention)
 
 
-@cache
 def personal_fields(cls: type[Any]) -> tuple[str, ...]:
     """The names of the fields of an event or command class that hold personal values."""
-    hints: Mapping[str, Any] = get_type_hints(cls)
-    return tuple(f.name for f in fields(cls) if _is_personal(hints[f.name]))
+    names = _personal_fields.get(cls)
+    if names is None:
+        hints: Mapping[str, Any] = get_type_hints(cls)
+        names = tuple(f.name for f in fields(cls) if _is_personal(hints[f.name]))
+        _personal_fields[cls] = names
+    return names
+
+
+_personal_fields: dict[type[Any], tuple[str, ...]] = {}
 
 
 def _is_personal(hint: Any) -> bool:

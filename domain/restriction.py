@@ -19,11 +19,15 @@ class Direction(StrEnum):
 
 @value
 class Restriction:
-    """`amount` (minor units) blocks only that part of the balance; None blocks the direction."""
+    """`amount` (minor units) blocks only that part of the balance; None blocks the direction.
+
+    `customer_id` is set on an account whose customer is restricted: it is lifted with his.
+    """
 
     restriction_id: UUID
     direction: Direction
     amount: int | None = None
+    customer_id: UUID | None = None
 
 
 class RestrictionUnknown(Refusal):
@@ -34,6 +38,16 @@ class RestrictionUnknown(Refusal):
 class RestrictionExists(Refusal):
     code = "RESTRICTION_EXISTS"
     message = "a restriction of that id is already in force"
+
+
+class RestrictionOfCustomer(Refusal):
+    code = "RESTRICTION_OF_CUSTOMER"
+    message = "that restriction is the customer's: it is lifted on the customer"
+
+
+def in_force(restrictions: Iterable[Restriction], restriction_id: UUID) -> Restriction | None:
+    """The restriction of that id, unless it was never placed or has been lifted."""
+    return next((r for r in restrictions if r.restriction_id == restriction_id), None)
 
 
 def forbids(restrictions: Iterable[Restriction], direction: Direction) -> bool:

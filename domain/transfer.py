@@ -1,0 +1,148 @@
+"""Movements over several accounts at once: transfers, and what undoes an earlier movement.
+
+A transfer is one atomic append to both accounts, in the order of their ids, one leg each against
+2290 Transfers in transit, which is therefore zero after every transfer.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from uuid import UUID
+
+from domain.account import (
+    Account,
+    CreditAccount,
+    DebitAccount,
+    FeeCharged,
+    Movement,
+    MovementKind,
+    NotReversible,
+)
+from domain.aggregate import command
+from domain.decision import Decision, History, deciding
+from domain.money import Money
+from domain.refusal import NotFound, Refusal
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+@command("account.transfer")
+class Transfer:
+    """`transfer_id` is the movement id of both legs."""
+
+    transfer_id: UUID
+    from_account_id: UUID
+    to_account_id: UUID
+    amount: Money
+    booking_date: date
+    reference: str | None = None
+
+
+@command("account.reverse_movement")
+class ReverseMovement:
+    """Undo all that the command `original_id` moved, on every account that it touched."""
+
+    account_id: UUID
+    movement_id: UUID
+    original_id: UUID
+    reason: str
+    booking_date: date
+
+
+@command("account.waive_fee")
+class WaiveFee:
+    account_id: UUID
+    movement_id: UUID
+    original_id: UUID
+    booking_date: date
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+class SameAccount(Refusal):
+    code = "SAME_ACCOUNT"
+    message = "a transfer is between two accounts"
+
+
+# --- decisions ------------------------------------------------------------------------------------
+
+
+@deciding(Transfer, from_account_id=Account, to_account_id=Account)
+def transfer(command: Transfer, history: History) -> Decision:
+    if command.from_account_id == command.to_account_id:
+        raise SameAccount
+    debtor = history.state(Account, command.from_account_id)
+    creditor = history.state(Account, command.to_account_id)
+    debtor.require_known()
+    creditor.require_known()
+    debited = debtor.debit(
+        DebitAccount(
+            account_id=command.from_account_id,
+            movement_id=command.transfer_id,
+            kind=MovementKind.TRANSFER,
+            amount=command.amount,
+            booking_date=command.booking_date,
+            counterparty=str(command.to_account_id),
+            reference=command.reference,
+        )
+    )
+    credited = creditor.credit(
+        CreditAccount(
+            account_id=command.to_account_id,
+            movement_id=command.transfer_id,
+            kind=MovementKind.TRANSFER,
+            amount=command.amount,
+            booking_date=command.booking_date,
+            counterparty=str(command.from_account_id),
+            reference=command.reference,
+        )
+    )
+    return sorted(
+        [(command.from_account_id, [debited]), (command.to_account_id, [credited])],
+        key=lambda written: written[0],
+    )
+
+
+@deciding(ReverseMovement, account_id=Account)
+def reverse_movement(command: ReverseMovement, history: History) -> Decision:
+    history.state(Account, command.account_id).require_known()
+    originals = list(_movements(command.original_id, history))
+    if all(account_id != command.account_id for account_id, _ in originals):
+        raise NotFound
+    return [
+        (
+            account_id,
+            [
+                history.state(Account, account_id).reverse(
+                    original,
+                    movement_id=command.movement_id,
+                    reason=command.reason,
+                    booking_date=command.booking_date,
+                )
+            ],
+        )
+        for account_id, original in sorted(originals, key=lambda written: written[0])
+    ]
+
+
+@deciding(WaiveFee, account_id=Account)
+def waive_fee(command: WaiveFee, history: History) -> Decision:
+    account = history.state(Account, command.account_id)
+    account.require_known()
+    movements = _movements(command.original_id, history)
+    original = next((m for account_id, m in movements if account_id == command.account_id), None)
+    if original is None:
+        raise NotFound
+    if not isinstance(original, FeeCharged):
+        raise NotReversible
+    waived = account.waive(
+        original, movement_id=command.movement_id, booking_date=command.booking_date
+    )
+    return [(command.account_id, [waived])]
+
+
+def _movements(command_id: UUID, history: History) -> Iterator[tuple[UUID, Movement]]:
+    """What an earlier command moved: at most one movement an account."""
+    for stream_id, event in history.written_by(command_id):
+        if isinstance(event, Movement):
+            yield stream_id, event
