@@ -19,7 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
@@ -155,10 +154,6 @@ class _Memory:
         ):
             while len(remembered) > limit:
                 remembered.pop(next(iter(remembered)))
-
-    def forget_streams(self) -> None:
-        """Streams that others wrote to are unknown, and so is all that was judged on them."""
-        self.streams.clear()
 
 
 class _History:
@@ -370,12 +365,7 @@ class Bank:
     ) -> None:
         """Judge in the order of arrival, after loading what all of them are known to need. What
         goes wrong with one command (a defect, a broken chain) is its caller's alone."""
-        try:
-            await self._in_thread(self._load, session, requests)
-        except Exception:  # noqa: BLE001 -- each request meets its own below, if it has one
-            together = False
-        else:
-            together = True
+        together = await self._loaded(session, requests)
         for request in requests:
             try:
                 if not together:
@@ -389,6 +379,13 @@ class Bank:
             except Exception as error:  # noqa: BLE001 -- handed on to the caller
                 self._answer(request, error)
 
+    async def _loaded(self, session: Session | None, requests: Sequence[_Request]) -> bool:
+        try:
+            await self._in_thread(self._load, session, requests)
+        except Exception:  # noqa: BLE001 -- loaded one by one, each meets its own if it has one
+            return False
+        return True
+
     async def _written(
         self, written: _Batch, write: "asyncio.Future[Sequence[int]]", judging: _Batch
     ) -> bool:
@@ -397,8 +394,7 @@ class Bank:
             self._settle(written, write.result())
         except Exception as error:  # noqa: BLE001 -- handed on to the callers
             requests = [*written.requests, *judging.requests]
-            self._vault.forget(key.whose for key in chain(written.vault_keys, judging.vault_keys))
-            self._memory.forget_streams()
+            self._forget()
             if isinstance(error, Conflict):
                 for i in range(0, len(requests), BATCH_COMMANDS):
                     await self._judge_and_write_alone(requests[i : i + BATCH_COMMANDS])
@@ -415,8 +411,7 @@ class Bank:
                 await self._judge_all(batch, requests, session)
                 positions = await self._in_thread(session.append, batch.append())
         except Exception as error:  # noqa: BLE001 -- handed on to the callers
-            self._vault.forget(key.whose for key in batch.vault_keys)
-            self._memory.forget_streams()
+            self._forget()
             self._fail(requests, error)
         else:
             self._settle(batch, positions)
@@ -431,6 +426,11 @@ class Bank:
             await self._in_thread(session.__exit__, type(error), error, error.__traceback__)
             raise
         await self._in_thread(session.__exit__, None, None, None)
+
+    def _forget(self) -> None:
+        """What was judged since the last write is void, and others may have written meanwhile."""
+        self._memory.streams.clear()
+        self._vault.forget_unconfirmed()
 
     def _settle(self, batch: _Batch, positions: Sequence[int]) -> None:
         """The batch is on disk."""

@@ -4,12 +4,12 @@ import hmac
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
@@ -65,6 +65,8 @@ class Codec:
         if len(self._classes) != len(classes):
             raise ValueError("two events share one permanent name")
         self._names = {cls: name for name, cls in self._classes.items()}
+        for cls in classes:
+            _require_defaults(cls)
         self._aggregates = aggregates
         # Built when first used: a command-line tool that reads one stream needs few of them.
         self._data: dict[type[Any], TypeAdapter[Any]] = {}
@@ -155,3 +157,11 @@ class Codec:
             topic, upcast = self._upcasts[topic]
             envelope["data"] = upcast(envelope["data"])
         return topic, json.dumps(envelope).encode()
+
+
+def _require_defaults(cls: type[Any]) -> None:
+    """What is None is left out of the record, so it must be None again when it is read."""
+    hints = get_type_hints(cls)
+    for f in fields(cls):
+        if type(None) in get_args(hints[f.name]) and f.default is not None:
+            raise TypeError(f"{cls.__name__}.{f.name} may be None, so None must be its default")

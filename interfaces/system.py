@@ -1,0 +1,59 @@
+"""The one place where the parts are put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from application.bank import Bank
+from application.codec import Codec
+from application.commands import CommandAccepted, CommandRefused
+from application.event_log import EventLog, open_log
+from application.keystore import Keystore, LocalKeystore
+from application.vault import DataKeyCreated, Vault
+from domain import AGGREGATES, HANDLERS
+from interfaces.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running bank: the log, the front door for commands, and what personal values are opened
+    with."""
+
+    settings: Settings
+    url: str
+    keystore: Keystore
+    log: EventLog
+    vault: Vault
+    bank: Bank
+
+
+def bank_codec() -> Codec:
+    """Reads and writes every event there is: the aggregates' and the log's own."""
+    return Codec(AGGREGATES, (CommandAccepted, CommandRefused, DataKeyCreated))
+
+
+def open_keystore(settings: Settings) -> LocalKeystore:
+    """The keys in the data directory; made when they are first needed."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return LocalKeystore.at(settings.home / "keystore")
+
+
+def new_bank(log: EventLog, vault: Vault, keystore: Keystore) -> Bank:
+    """A bank over a log. Every process of one bank derives the same key for fingerprints."""
+    key = keystore.mac("command fingerprint", b"")
+    return Bank(log, vault, HANDLERS, fingerprint_key=key)
+
+
+@asynccontextmanager
+async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
+    """A bank on a migrated database, until the block ends: then everybody who waits is answered."""
+    keystore = open_keystore(settings)
+    log = open_log(bank_codec(), url=url)
+    try:
+        vault = Vault(keystore, log.vault_reader)
+        async with new_bank(log, vault, keystore) as bank:
+            yield System(
+                settings=settings, url=url, keystore=keystore, log=log, vault=vault, bank=bank
+            )
+    finally:
+        log.close()
