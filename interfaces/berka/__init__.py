@@ -1,0 +1,1 @@
+"""Reads a real bank's published files (PKDD'99, "Berka") and sends them through the bank."""
