@@ -40,7 +40,12 @@ def open_database(settings: Settings) -> Iterator[str]:
         yield settings.database_url
         return
     with EmbeddedPostgres(settings.home) as postgres:
-        _migrate_embedded(postgres.url)
+        try:
+            _migrate_embedded(postgres.url)
+        except psycopg.errors.DiskFull as error:
+            raise EmbeddedPostgresError(
+                f"the disk that holds {settings.home} is full: make room, or set LEDGERTWIN_HOME"
+            ) from error
         yield postgres.url
 
 
@@ -50,6 +55,8 @@ def _migrate_embedded(url: str) -> None:
     while True:
         try:
             migrate(url)
+        except psycopg.errors.DiskFull:  # waiting makes no room
+            raise
         except psycopg.OperationalError:
             if time.monotonic() > deadline:
                 raise

@@ -187,8 +187,8 @@ class EmbeddedPostgres:
             )
 
     def _own(self, lock: IO[bytes]) -> None:
-        _mark(self._folder)
         binaries = _binaries(_major_of_data(self._folder / "data"))
+        _mark(self._folder)
         _initialise(self._folder, binaries, lock)
         _forget_dead_server(self._folder / "data" / "postmaster.pid", self._folder / "data")
         _forget_dead_server(self._socket_folder / f".s.PGSQL.{_PORT}.lock", self._folder / "data")

@@ -157,6 +157,19 @@ def test_what_a_killed_server_left_does_not_stop_the_next(tmp_path: Path) -> Non
             bystander.kill()
 
 
+def test_a_server_that_somebody_else_started_is_left_alone(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path):
+        pass
+    data = tmp_path / "postgres/data"
+    with subprocess.Popen(["sleep", "60"], cwd=data) as theirs:  # noqa: S607
+        (data / "postmaster.pid").write_text(f"{theirs.pid}\n")
+        try:
+            with pytest.raises(EmbeddedPostgresError, match=f"process {theirs.pid}, .* stop it"):
+                EmbeddedPostgres(tmp_path).start()
+        finally:
+            theirs.kill()
+
+
 _PID_FILES = ("data/postmaster.pid", ".s.PGSQL.5432.lock")
 
 
