@@ -7,6 +7,7 @@ which takes the table lock: positions become visible in order, so a follower nev
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -30,9 +31,10 @@ from psycopg.rows import tuple_row
 
 from application.codec import Codec
 from application.commands import CommandAccepted, CommandRefused
-from application.record import GENESIS, Record, record_hash
+from application.record import GENESIS, NO_HEAD, BatchHead, Record, batch_head, record_hash
 from application.vault import (
     MemoryVaultReader,
+    PersonalRef,
     PostgresVaultReader,
     VaultKey,
     VaultReader,
@@ -107,6 +109,28 @@ class StoredRecord(NamedTuple):
     state: bytes
 
 
+class RawRecord(NamedTuple):
+    """A record for whoever reads millions: like StoredRecord, with the 16 bytes of the stream."""
+
+    position: int
+    stream: bytes
+    version: int
+    topic: str
+    state: bytes
+
+
+class StoredSnapshot(NamedTuple):
+    """A snapshot as stored: the hash of the record it was taken at, the fingerprint of the code
+    that took it, the aggregate's name and its state as JSON."""
+
+    stream_id: UUID
+    version: int
+    head: bytes
+    fingerprint: str
+    aggregate: str
+    state: bytes
+
+
 @value
 class Batch:
     """A stretch of the log. `position` is the last one read, `records` what was asked for."""
@@ -159,6 +183,7 @@ class EventLog:
         self._recorder = recorder
         self._appending = Lock()
         self._vault_rows = MemoryVaultReader()
+        self._heads: list[BatchHead] = []
         self._skipped = _COMMAND_TOPICS | {"vault.key_created.v1"}
 
     def close(self) -> None:
@@ -200,6 +225,39 @@ class EventLog:
             StoredRecord(0, stream_id, s.originator_version, s.topic, s.state)
             for s in self._recorder.select_events(stream_id, gt=after)
         ]
+
+    def stretch(self, first: int, last: int) -> Sequence[RawRecord]:
+        """All records with a position from `first` to `last`, as stored, in order."""
+        return [
+            RawRecord(n.id, _uuid(n.originator_id).bytes, n.originator_version, n.topic, n.state)
+            for n in self._recorder.select_notifications(
+                start=first, limit=last - max(first, 1) + 1, stop=last
+            )
+        ]
+
+    def batch_heads(self, after: int, limit: int) -> Sequence[BatchHead]:
+        """Up to `limit` batch heads whose first position is beyond `after`, in order.
+
+        Whoever sees a record sees its batch head, if he asks for it after he saw the record.
+        """
+        with self._appending:  # its records and its head are seen together, or neither
+            found = bisect_right(self._heads, after, key=lambda head: head.first)
+            return self._heads[found : found + limit]
+
+    def last_batch_head(self) -> BatchHead | None:
+        """The head that commits to the whole log: what an auditor keeps."""
+        with self._appending:
+            return self._heads[-1] if self._heads else None
+
+    def snapshots(self) -> Iterator[StoredSnapshot]:
+        """Every snapshot there is, as stored."""
+        return iter(())
+
+    def sealed(self, refs: Sequence[tuple[UUID, int, str]]) -> Sequence[tuple[UUID, int, str]]:
+        """Which of these (stream, version, field) have a row in the vault."""
+        wanted = [PersonalRef(stream_id=i, version=v, field=f) for i, v, f in refs]
+        found = [row.ref for row, _ in self._vault_rows.values(wanted)]
+        return [(ref.stream_id, ref.version, ref.field) for ref in found]
 
     def read(self, after: int, limit: int) -> Batch:
         """The next events of aggregates after a position, decoded, up to `limit` records."""
@@ -249,12 +307,20 @@ class _RecorderSession:
             last = recorder.select_events(stream_id, desc=True, limit=1)
             if (last[0].originator_version if last else 0) != version:
                 raise Conflict(stream_id)
+        vault_rows = self._log._vault_rows  # noqa: SLF001
         try:
-            positions = recorder.insert_events([StoredEvent(*r) for r in batch.records])
-        except IntegrityError as error:
+            vault_rows.check(batch.vault_keys, batch.vault_values)
+            positions = recorder.insert_events([StoredEvent(*r) for r in batch.records]) or ()
+        except (IntegrityError, ValueError) as error:
             raise Conflict(str(error)) from error
-        self._log._vault_rows.write(batch.vault_keys, batch.vault_values)  # noqa: SLF001
-        return positions or ()
+        vault_rows.write(batch.vault_keys, batch.vault_values)
+        if positions:
+            heads = self._log._heads  # noqa: SLF001
+            leaves = b"".join(bytes.fromhex(record_hash(*record)) for record in batch.records)
+            before = heads[-1].head if heads else NO_HEAD
+            first = positions[0]
+            heads.append(BatchHead(first, leaves, batch_head(before, first, leaves)))
+        return positions
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
@@ -368,6 +434,59 @@ class PostgresLog(EventLog):
             (stream_id, after),
         )
 
+    def stretch(self, first: int, last: int) -> Sequence[RawRecord]:
+        return list(
+            map(
+                RawRecord._make,
+                self._rows(
+                    "SELECT notification_id, uuid_send(originator_id), originator_version, topic,"
+                    " state FROM ledgertwin.bank_events WHERE notification_id BETWEEN %s AND %s"
+                    " ORDER BY notification_id",
+                    (first, last),
+                ),
+            )
+        )
+
+    def batch_heads(self, after: int, limit: int) -> Sequence[BatchHead]:
+        return list(
+            map(
+                BatchHead._make,
+                self._rows(
+                    "SELECT first_position, leaves, head FROM ledgertwin.batch_heads"
+                    " WHERE first_position > %s ORDER BY first_position LIMIT %s",
+                    (after, limit),
+                ),
+            )
+        )
+
+    def last_batch_head(self) -> BatchHead | None:
+        rows = self._rows(
+            "SELECT first_position, leaves, head FROM ledgertwin.batch_heads"
+            " ORDER BY first_position DESC LIMIT 1",
+            (),
+        )
+        return BatchHead._make(rows[0]) if rows else None
+
+    def snapshots(self) -> Iterator[StoredSnapshot]:
+        ids = [row[0] for row in self._rows("SELECT stream_id FROM ledgertwin.snapshots", ())]
+        for i in range(0, len(ids), 256):
+            for stream_id, version, head, fingerprint, named in self._rows(
+                "SELECT stream_id, version, head, fingerprint, state FROM ledgertwin.snapshots"
+                " WHERE stream_id = ANY(%s)",
+                (ids[i : i + 256],),
+            ):
+                name, _, state = named.partition(b"\n")
+                aggregate = name.decode(errors="replace")
+                yield StoredSnapshot(stream_id, version, head, fingerprint, aggregate, state)
+
+    def sealed(self, refs: Sequence[tuple[UUID, int, str]]) -> Sequence[tuple[UUID, int, str]]:
+        return self._rows(
+            "SELECT stream_id, version, field FROM ledgertwin.vault_values"
+            " JOIN unnest(%s::uuid[], %s::bigint[], %s::text[]) AS w (stream_id, version, field)"
+            " USING (stream_id, version, field)",
+            tuple(_columns(refs, 3)),
+        )
+
     def wait(self, after: int, timeout: float) -> None:
         """Woken by the notification of an append; looks by itself when none has come for long."""
         deadline = time.monotonic() + timeout
@@ -397,11 +516,14 @@ class PostgresLog(EventLog):
         return self._listening
 
     def _select(self, query: Any, parameters: tuple[Any, ...]) -> Sequence[StoredRecord]:
+        return list(map(StoredRecord._make, self._rows(query, parameters)))
+
+    def _rows(self, query: Any, parameters: tuple[Any, ...]) -> Sequence[Any]:
         with (
             self._bank_recorder.connection() as connection,
             connection.cursor(row_factory=tuple_row, binary=True) as cursor,
         ):
-            return list(map(StoredRecord._make, cursor.execute(query, parameters, prepare=True)))
+            return cursor.execute(query, parameters, prepare=True).fetchall()
 
 
 class _PostgresSession:

@@ -3,6 +3,9 @@
 The hash is taken over the stored bytes, never over a re-serialised object. The same value is the
 record's RFC 6962 leaf hash (section 2.1: the 0x00 prefix), so that the chain of a stream and a
 Merkle tree over the whole log can never tell two stories.
+
+A chain commits to every record but the last of its stream. Therefore each append also leaves a
+batch head, which commits to its records in their places and to all batches before it.
 """
 
 from hashlib import sha256
@@ -13,7 +16,13 @@ from uuid import UUID
 GENESIS: Final = "0" * 64
 """What the first record of a stream has for the hash of its predecessor."""
 
+NO_HEAD: Final = bytes(32)
+"""What the first batch of a log has for the head of the batch before."""
+
+LEAF_BYTES: Final = 32
+
 _VERSION_AND_LENGTH: Final = Struct(">QH")
+_POSITION: Final = Struct(">q")
 
 
 class Record(NamedTuple):
@@ -25,11 +34,30 @@ class Record(NamedTuple):
     state: bytes
 
 
+class BatchHead(NamedTuple):
+    """What one append left behind. `first` is the position of its first record, `leaves` the hashes
+    of its records (32 bytes each) at `first` and the positions that follow."""
+
+    first: int
+    leaves: bytes
+    head: bytes
+
+    @property
+    def last(self) -> int:
+        """The position of its last record."""
+        return self.first + len(self.leaves) // LEAF_BYTES - 1
+
+
 def record_hash(stream_id: UUID, version: int, topic: str, state: bytes) -> str:
     """SHA-256(0x00 || stream id (16) || version (u64 BE) || length (u16 BE) || topic || state)."""
     name = topic.encode()
     prefix = _VERSION_AND_LENGTH.pack(version, len(name))
     return sha256(b"\0" + stream_id.bytes + prefix + name + state).hexdigest()
+
+
+def batch_head(before: bytes, first: int, leaves: bytes) -> bytes:
+    """SHA-256(0x02 || head of the batch before (32) || first position (i64 BE) || leaves)."""
+    return sha256(b"\2" + before + _POSITION.pack(first) + leaves).digest()
 
 
 def envelope(*, at: str, by: str, data: bytes, prev: str) -> bytes:

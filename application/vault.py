@@ -330,16 +330,19 @@ class MemoryVaultReader:
         self._keys: dict[Whose, VaultKey] = {}
         self._values: dict[PersonalRef, VaultValue] = {}
 
-    def write(self, keys: Iterable[VaultKey], values: Iterable[VaultValue]) -> None:
-        """Add rows, all or none; ValueError if one is there already, as the tables' keys say."""
-        keys_by_whose = {key.whose: key for key in keys}
-        values_by_ref = {row.ref: row for row in values}
-        if keys_by_whose.keys() & self._keys.keys():
+    def check(self, keys: Iterable[VaultKey], values: Iterable[VaultValue]) -> None:
+        """ValueError if one of these rows is there already, as the tables' keys say."""
+        if any(key.whose in self._keys for key in keys):
             raise ValueError("a subject has at most one data key per retention class")
-        if values_by_ref.keys() & self._values.keys():
+        if any(row.ref in self._values for row in values):
             raise ValueError("a field of an event is sealed at most once")
-        self._keys.update(keys_by_whose)
-        self._values.update(values_by_ref)
+
+    def write(self, keys: Iterable[VaultKey], values: Iterable[VaultValue]) -> None:
+        """Add rows, all or none: see `check`."""
+        keys, values = tuple(keys), tuple(values)
+        self.check(keys, values)
+        self._keys.update({key.whose: key for key in keys})
+        self._values.update({row.ref: row for row in values})
 
     def keys(self, whose: Sequence[Whose]) -> Sequence[VaultKey]:
         return [self._keys[one] for one in whose if one in self._keys]

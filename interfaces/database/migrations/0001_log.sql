@@ -64,7 +64,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'the log is only ever added to: % on ledgertwin.bank_events is refused', TG_OP
+    RAISE EXCEPTION 'the log is only ever added to: % on ledgertwin.% is refused', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'LT002';
 END
 $$;
@@ -72,7 +72,30 @@ CREATE TRIGGER bank_events_never_change
     BEFORE UPDATE OR DELETE OR TRUNCATE ON ledgertwin.bank_events
     FOR EACH STATEMENT EXECUTE FUNCTION ledgertwin.refuse_change();
 ALTER TABLE ledgertwin.bank_events ENABLE ALWAYS TRIGGER bank_events_never_change;
-GRANT SELECT ON ledgertwin.bank_events TO ledgertwin_application;
+
+-- One row for each append. A record's place and bytes are committed to by its hash in `leaves` (32 bytes for each
+-- record, in the order of positions, which are `first_position` and those that follow), all leaves and all batches
+-- before by `head`:
+--     head = SHA-256(0x02 || head of the batch before (32; zeros for the first) || first_position (i64 BE) || leaves)
+-- So nothing in the log can be changed without changing every later head; see application/verification.py.
+CREATE TABLE ledgertwin.batch_heads (
+    first_position bigint PRIMARY KEY,
+    leaves bytea NOT NULL,
+    head bytea NOT NULL
+) WITH (
+    autovacuum_enabled = true,
+    autovacuum_vacuum_threshold = 100000000,
+    autovacuum_vacuum_scale_factor = 0.5,
+    autovacuum_analyze_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.01
+);
+-- Hashes cannot be compressed, so nobody should try.
+ALTER TABLE ledgertwin.batch_heads ALTER COLUMN leaves SET STORAGE EXTERNAL;
+CREATE TRIGGER batch_heads_never_change
+    BEFORE UPDATE OR DELETE OR TRUNCATE ON ledgertwin.batch_heads
+    FOR EACH STATEMENT EXECUTE FUNCTION ledgertwin.refuse_change();
+ALTER TABLE ledgertwin.batch_heads ENABLE ALWAYS TRIGGER batch_heads_never_change;
+GRANT SELECT ON ledgertwin.bank_events, ledgertwin.batch_heads TO ledgertwin_application;
 
 -- A data subject's keys, one per retention class, each wrapped by the keystore's key kek_id.
 CREATE TABLE ledgertwin.vault_keys (
@@ -133,7 +156,10 @@ $$;
 -- The only way into the log: all of it or nothing, in the caller's transaction. Returns the records' positions in the
 -- order in which they were given. Raises LT001 where a guarded stream is not at the version the caller decided on
 -- (0: it does not exist), with the stream in the error's detail; 23505 where a (stream, version) is taken; 55P03
--- where the log was locked for longer than ten seconds.
+-- where the log was locked for longer than ten seconds; LT003 where somebody else draws positions from the sequence.
+--
+-- The records' hashes are computed here, from what is stored, and not taken from the caller: the application computes
+-- them too, when it links its next record, so that a mistake of either side is found by whoever verifies.
 --
 -- The plan of a guard's look-up may be kept from the days when the table was empty, when reading all of it was the
 -- cheapest way; hence enable_seqscan is off.
@@ -152,6 +178,8 @@ SET enable_seqscan = off
 AS $$
 DECLARE
     moved record;
+    added record;
+    head_before bytea;
 BEGIN
     LOCK TABLE ledgertwin.bank_events IN EXCLUSIVE MODE;
 
@@ -178,13 +206,42 @@ BEGIN
 
     PERFORM pg_notify('bank_events', '');
 
-    RETURN QUERY
-    INSERT INTO ledgertwin.bank_events AS e (originator_id, originator_version, topic, state)
-    SELECT given.stream_id, given.version, given.topic, given.state
-    FROM unnest(streams, versions, topics, states) WITH ORDINALITY
-        AS given (stream_id, version, topic, state, place)
-    ORDER BY given.place
-    RETURNING e.notification_id;
+    WITH inserted AS (
+        INSERT INTO ledgertwin.bank_events AS e (originator_id, originator_version, topic, state)
+        SELECT given.stream_id, given.version, given.topic, given.state
+        FROM unnest(streams, versions, topics, states) WITH ORDINALITY
+            AS given (stream_id, version, topic, state, place)
+        ORDER BY given.place
+        RETURNING
+            e.notification_id AS position,
+            sha256(
+                '\x00'::bytea || uuid_send(e.originator_id) || int8send(e.originator_version)
+                || int2send(octet_length(convert_to(e.topic, 'UTF8'))::smallint) || convert_to(e.topic, 'UTF8')
+                || e.state
+            ) AS leaf
+    )
+    SELECT min(position) AS first, max(position) AS last, count(*) AS records,
+           string_agg(leaf, ''::bytea ORDER BY position) AS leaves
+    INTO added
+    FROM inserted;
+    IF added.records = 0 THEN
+        RETURN;
+    END IF;
+    IF added.last - added.first + 1 <> added.records THEN
+        RAISE EXCEPTION 'positions were drawn from the sequence by somebody else' USING ERRCODE = 'LT003';
+    END IF;
+
+    SELECT b.head INTO head_before FROM ledgertwin.batch_heads AS b ORDER BY b.first_position DESC LIMIT 1;
+    INSERT INTO ledgertwin.batch_heads (first_position, leaves, head)
+    VALUES (
+        added.first,
+        added.leaves,
+        sha256(
+            '\x02'::bytea || coalesce(head_before, decode(repeat('00', 32), 'hex')) || int8send(added.first)
+            || added.leaves
+        )
+    );
+    RETURN QUERY SELECT generate_series(added.first, added.last);
 END
 $$;
 
