@@ -22,8 +22,8 @@ from domain.account import InsufficientFunds
 from interfaces.berka import files, mapping
 from interfaces.berka.book import Book, read_book
 from interfaces.berka.files import Broken, Report, Transaction
-from interfaces.berka.mapping import Instruction
 from interfaces.berka.same_day import as_booked
+from interfaces.instruction import Instruction
 from interfaces.lanes import Lanes
 
 WINDOW: Final = 4096

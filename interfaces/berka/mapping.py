@@ -33,7 +33,6 @@ from domain.customer import (
 from domain.holding import AddHolder, OpenAccount, RecordScreeningResult
 from domain.money import Money
 from domain.personal import Unsealed
-from domain.value import value
 from interfaces.berka.files import (
     CURRENCY,
     AccountRow,
@@ -44,6 +43,7 @@ from interfaces.berka.files import (
     Nature,
     Transaction,
 )
+from interfaces.instruction import Instruction
 
 NAMESPACE: Final = UUID("7d1c7f52-9b0e-5c6b-8a5e-6f1d0f3b2e41")
 """Of every id that an import gives: uuid5(this, "kind:number:step"). It never changes."""
@@ -79,15 +79,6 @@ _KINDS = {
     Nature.TRANSFER_IN: MovementKind.PAYMENT,
     Nature.TRANSFER_OUT: MovementKind.PAYMENT,
 }
-
-
-@value
-class Instruction:
-    """A command with its id and who gives it."""
-
-    command: Any
-    command_id: UUID
-    actor: str = CLERK
 
 
 def identifier(kind: str, number: int, step: str = "") -> UUID:
@@ -175,6 +166,7 @@ def registration(
 
 def opening(row: AccountRow, owner: Disposition) -> Instruction:
     return Instruction(
+        actor=CLERK,
         command_id=identifier("account", row.account_id, "open"),
         command=OpenAccount(
             account_id=account_id(row.account_id),
@@ -188,6 +180,7 @@ def opening(row: AccountRow, owner: Disposition) -> Instruction:
 
 def holding(disposition: Disposition, opened_on: date) -> Instruction:
     return Instruction(
+        actor=CLERK,
         command_id=identifier("disp", disposition.disposition_id, "hold"),
         command=AddHolder(
             account_id=account_id(disposition.account_id),
@@ -201,6 +194,7 @@ def holding(disposition: Disposition, opened_on: date) -> Instruction:
 def card(row: CardRow, disposition: Disposition) -> Iterator[Instruction]:
     """A card, issued and activated on the same day. There is no number, here or in the files."""
     yield Instruction(
+        actor=CLERK,
         command_id=identifier("card", row.card_id, "issue"),
         command=IssueCard(
             card_id=card_id(row.card_id),
@@ -216,6 +210,7 @@ def card(row: CardRow, disposition: Disposition) -> Iterator[Instruction]:
         ),
     )
     yield Instruction(
+        actor=CLERK,
         command_id=identifier("card", row.card_id, "activate"),
         command=ActivateCard(card_id=card_id(row.card_id), on=row.issued_on),
     )
@@ -248,12 +243,13 @@ def movement(row: Transaction, *, overdrawn: bool = False) -> Instruction:
             command = DebitAccount(**what, **whom, kind=_KINDS[row.nature])
         case _:
             assert_never(row.nature)
-    return Instruction(command=command, command_id=movement_id)
+    return Instruction(command=command, command_id=movement_id, actor=CLERK)
 
 
 def overdraft(row: Transaction, limit: int) -> Instruction:
     """What lets the movement be made that was refused: a limit of so many minor units."""
     return Instruction(
+        actor=CLERK,
         command_id=identifier("trans", row.trans_id, "overdraft"),
         command=SetOverdraftLimit(
             account_id=account_id(row.account_id), limit=Money(minor=limit, currency=CURRENCY)

@@ -1,0 +1,1 @@
+"""Makes a small bank to look at, out of nothing but a seed."""
