@@ -1,0 +1,64 @@
+"""The general ledger: what each account of it was debited and credited, by day."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final, get_args
+
+from domain.account import Movement
+from domain.postings import GL, Side
+from domain.recorded import Recorded
+from domain.value import value
+from projections.projection import Document, Key, Minor, changed
+
+
+@value
+class LedgerDay:
+    """All that was posted to one general-ledger account in one currency on one booking date."""
+
+    gl: GL
+    currency: str
+    booking_date: date
+    debit: Minor
+    credit: Minor
+    position: int
+
+
+class Ledger(Document[LedgerDay]):
+    name = "ledger"
+    row = LedgerDay
+    key = ("gl", "currency", "booking_date")
+    events = get_args(Movement)
+
+    def keys(self, recorded: Recorded) -> Sequence[Key]:
+        event: Movement = recorded.event
+        on = event.booking_date
+        return tuple({(leg.gl, leg.currency, on): None for leg in event.postings})
+
+    def fold(self, row: LedgerDay | None, recorded: Recorded, key: Key) -> LedgerDay:
+        event: Movement = recorded.event
+        gl, currency, booking_date = key
+        debit = credit = 0
+        for leg in event.postings:
+            if leg.gl is gl and leg.currency == currency:
+                if leg.side is Side.DEBIT:
+                    debit += leg.minor
+                else:
+                    credit += leg.minor
+        if row is None:
+            return LedgerDay(
+                gl=gl,
+                currency=currency,
+                booking_date=booking_date,
+                debit=debit,
+                credit=credit,
+                position=recorded.position,
+            )
+        return changed(
+            row,
+            debit=row.debit + debit,
+            credit=row.credit + credit,
+            position=recorded.position,
+        )
+
+
+LEDGER: Final = Ledger()

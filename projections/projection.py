@@ -1,0 +1,118 @@
+"""The shapes that read models have: a document is folded, a feed is appended to; both are pure.
+
+A row is a value whose fields are the columns of its table, so adding a field to the class is all it
+takes to show something more: the table is made anew, from the log, beside the old one.
+"""
+
+import inspect
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from hashlib import sha256
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+from domain.recorded import Recorded
+
+Row = TypeVar("Row")
+
+Key = tuple[Any, ...]
+"""The values of a row's key fields, in their order."""
+
+NUMERIC = "numeric"
+Minor = Annotated[int, NUMERIC]
+"""An amount in minor units, beside a currency column. Sums are exact and have no limit in the
+domain, so a column of 64 bits would let a large enough balance stop every read model for good."""
+
+
+class Projection(ABC, Generic[Row]):
+    """One kind of row, kept up to date by events. Pure, so a rebuild gives the same rows.
+
+    `name` is that of its table and `row` the class of its rows, whose fields named by `key` find
+    one; `events` are all that it listens to; `indexes` are columns to find and page rows by, beside
+    the key.
+    """
+
+    name: ClassVar[str]
+    row: type[Row]
+    key: ClassVar[tuple[str, ...]]
+    events: ClassVar[Sequence[type[Any]]]
+    indexes: ClassVar[Sequence[tuple[str, ...]]] = ()
+
+    def fingerprint(self) -> str:
+        """Changes whenever the module that says what the rows are does: then they are rebuilt."""
+        module = sys.modules[type(self).__module__]
+        columns = [(f.name, str(f.type)) for f in fields(self.row)]  # type: ignore[arg-type]
+        said = f"{inspect.getsource(module)}{self.name}{columns}{self.key}{self.indexes}"
+        return sha256(said.encode()).hexdigest()
+
+
+class Document(Projection[Row]):
+    """One row a key, folded from all that happened to it."""
+
+    def keys(self, recorded: Recorded) -> Sequence[Key]:
+        """The rows that an event touches: by default, its stream's."""
+        return ((recorded.stream_id,),)
+
+    @abstractmethod
+    def fold(self, row: Row | None, recorded: Recorded, key: Key) -> Row | None:
+        """What the row of `key` becomes; None if there is none (any more)."""
+
+
+class Feed(Projection[Row]):
+    """One row a fact, never changed. The last field of the key is the record's position."""
+
+    @abstractmethod
+    def rows(self, recorded: Recorded) -> Sequence[Row]:
+        """What an event adds."""
+
+
+def fold_records(document: Document[Row], records: Iterable[Recorded]) -> dict[Key, Row]:
+    """All rows of a document after `records`: what a read model holds, or would have held then."""
+    rows: dict[Key, Row] = {}
+    wanted = frozenset(document.events)
+    for recorded in records:
+        if type(recorded.event) not in wanted:
+            continue
+        for key in document.keys(recorded):
+            row = document.fold(rows.get(key), recorded, key)
+            if row is not None:
+                rows[key] = row
+            else:
+                rows.pop(key, None)
+    return rows
+
+
+def rows_of(feed: Feed[Row], records: Iterable[Recorded]) -> list[Row]:
+    """All rows that `records` add to a feed."""
+    wanted = frozenset(feed.events)
+    return [row for r in records if type(r.event) in wanted for row in feed.rows(r)]
+
+
+_Copier = tuple[Callable[[Any], Any], dict[str, Callable[[Any, Any], None]]]
+
+_COPIERS: dict[type[Any], _Copier] = {}
+
+
+def _copier(cls: type[Any]) -> _Copier:
+    """A function that copies a slotted value, and the setters of its fields."""
+    setters = {f.name: getattr(cls, f.name).__set__ for f in fields(cls)}
+    lines = [f"    set_{name}(copy, row.{name})" for name in setters]
+    source = "\n".join(["def copied(row):", "    copy = new(cls)", *lines, "    return copy"])
+    names: dict[str, Any] = {f"set_{name}": setter for name, setter in setters.items()}
+    names |= {"new": object.__new__, "cls": cls}
+    exec(source, names)  # noqa: S102 -- as dataclasses makes its own methods
+    _COPIERS[cls] = names["copied"], setters
+    return _COPIERS[cls]
+
+
+def changed(row: Row, **changes: Any) -> Row:
+    """`dataclasses.replace` for rows: 1.1 us instead of 5.3 for one of 19 fields.
+
+    It is most of what a fold costs. Rows have no `__post_init__` that it would have to call.
+    """
+    copied, setters = _COPIERS.get(type(row)) or _copier(type(row))
+    copy: Row = copied(row)
+    for name, value in changes.items():
+        setters[name](copy, value)
+    return copy

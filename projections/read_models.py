@@ -1,0 +1,430 @@
+"""What an API asks: rows, pages and how fresh they are, all from one snapshot of the database."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from functools import cache
+from types import TracebackType
+from typing import Any, Final, Generic, LiteralString, NamedTuple, Self, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg_pool import AsyncConnectionPool
+
+from domain.value import value
+from projections.columns import literal
+from projections.projection import Document, Key, Projection
+from projections.store import CHANNEL, Table
+
+Row = TypeVar("Row")
+
+logger = logging.getLogger(__name__)
+
+_OPERATORS: Final = frozenset({"=", "<", "<=", ">", ">=", "in"})
+_TRIES: Final = 5
+_LONGEST_PAUSE: Final = 5.0
+
+# What waits is dated by the first record that a projection has not seen: the time of the last one
+# that it has seen would say that a bank with nothing to do falls behind.
+_STANDS: Final = """
+SELECT p.name, p.position, p.generation, p.recorded_at, log.head,
+    (SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz
+     FROM ledgertwin.bank_events AS e
+     WHERE e.notification_id > p.position ORDER BY e.notification_id LIMIT 1)
+FROM ledgertwin.projections AS p
+CROSS JOIN (SELECT coalesce(max(notification_id), 0) AS head FROM ledgertwin.bank_events) AS log
+"""
+
+
+class ReadModelsUnavailable(Exception):
+    """The database is away: ask again."""
+
+
+class NotReady(Exception):
+    """This read model has not been built yet, or not yet by this version of the code: ask again."""
+
+
+@value
+class Freshness:
+    """Where a projection stands in the log, whose last record is at `head`.
+
+    `recorded_at` is when the last record that it shows was recorded, `waiting_since` the first one
+    that it does not show yet (None: it shows everything).
+    """
+
+    position: int
+    head: int
+    recorded_at: datetime | None
+    waiting_since: datetime | None
+
+    def lag(self, now: datetime) -> timedelta:
+        """How long what is not shown has been waiting."""
+        if self.waiting_since is None:
+            return timedelta(0)
+        return max(now - self.waiting_since, timedelta(0))
+
+
+class Where(NamedTuple):
+    """A condition on a column: one of = < <= > >= and `in`, which takes any number of values."""
+
+    column: str
+    operator: str
+    value: Any
+
+
+@value
+class Page(Generic[Row]):
+    """Rows in order, and whether there are more after the last one."""
+
+    rows: Sequence[Row]
+    has_more: bool
+
+
+class Snapshot:
+    """The read models at one moment. Safe to use from several tasks at once."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection[Any],
+        tables: Mapping[str, Table],
+        freshness: Mapping[str, Freshness],
+    ) -> None:
+        self.freshness = freshness
+        """By projection name: what was not built yet is missing."""
+        self._connection = connection
+        self._tables = tables
+
+    @property
+    def position(self) -> int:
+        """Everything up to here is shown by all read models."""
+        return min((f.position for f in self.freshness.values()), default=0)
+
+    async def get(self, document: Document[Row], *key: Any) -> Row | None:
+        """The row of one key."""
+        return (await self.many(document, [key])).get(key)
+
+    async def many(self, document: Document[Row], keys: Iterable[Key]) -> dict[Key, Row]:
+        """The rows of these keys, where there are any; one query for all of them."""
+        wanted = list(dict.fromkeys(keys))
+        if not wanted:
+            return {}
+        table = self._table(document)
+        found = await self._rows(document, *table.selection(wanted))
+        rows = map(table.read, found)
+        return {table.key_of(row): row for row in rows}
+
+    async def page(  # noqa: PLR0913 -- each is a part of one question
+        self,
+        projection: Projection[Row],
+        where: Iterable[Where] = (),
+        *,
+        first: int,
+        after: Key | None = None,
+        order: Sequence[str] | None = None,
+        descending: bool = False,
+    ) -> Page[Row]:
+        """The first rows that meet all conditions, or the first after the one whose values of the
+        `order` columns are `after`.
+
+        The order is by the columns of the key that no condition fixes, unless another one is given;
+        it should end in them, as rows that are equal in it may be left out between two pages.
+        """
+        conditions = tuple(where)
+        fixed = {c.column for c in conditions if c.operator == "="}
+        columns = tuple(order or [name for name in projection.key if name not in fixed])
+        table = self._table(projection)
+        query = _page_query(
+            table,
+            tuple((c.column, c.operator) for c in conditions),
+            columns,
+            "<" if descending else ">",
+            after is not None,
+        )
+        values = [_parameter(table, condition) for condition in conditions]
+        bounds = [_plain(bound) for bound in after or ()]
+        found = await self._rows(projection, query, [*values, *bounds, first + 1])
+        return Page(rows=[table.read(row) for row in found[:first]], has_more=len(found) > first)
+
+    async def query(
+        self,
+        template: LiteralString,
+        parameters: Sequence[Any] = (),
+        **projections: Projection[Any],
+    ) -> Sequence[tuple[Any, ...]]:
+        """Any SQL, in which {name} stands for the table of the projection given under that name."""
+        tables = {name: self._table(p).identifier for name, p in projections.items()}
+        query = sql.SQL(template).format(**tables).as_bytes()
+        return await self._rows(next(iter(projections.values())), query, parameters)
+
+    def _table(self, projection: Projection[Any]) -> Table:
+        if projection.name not in self._tables:
+            raise NotReady(f"the read model {projection.name} has not been built yet")
+        return self._tables[projection.name]
+
+    async def _rows(
+        self, projection: Projection[Any], query: bytes, parameters: Sequence[Any]
+    ) -> Sequence[tuple[Any, ...]]:
+        try:
+            cursor = await self._connection.execute(query, parameters)
+        except psycopg.errors.UndefinedColumn as error:
+            # The table in use was made by code whose rows were different ones.
+            raise NotReady(
+                f"the read model {projection.name} is being rebuilt by this version of the code"
+            ) from error
+        return await cursor.fetchall()
+
+
+class ReadModels:
+    """The read side, for asyncio. `url` is of connections in the application's role.
+
+    Open it inside a running loop: `async with ReadModels(url, PROJECTIONS) as read_models`.
+    """
+
+    def __init__(
+        self, url: str, projections: Iterable[Projection[Any]], *, connections: int = 8
+    ) -> None:
+        self._url = url
+        self._projections = {projection.name: projection for projection in projections}
+        self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
+            url,
+            kwargs={"autocommit": True, "application_name": "ledgertwin reads"},
+            min_size=1,
+            max_size=connections,
+            timeout=5.0,
+            open=False,
+        )
+        self._in_use = _InUse({})
+        self._positions: dict[str, int] = {}
+        self._waiting: list[tuple[int, frozenset[str], asyncio.Future[None]]] = []
+        self._listening: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open()
+        self._listening = asyncio.create_task(self._listen(), name="read models")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._listening is not None
+        self._listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._listening
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """All that is read from it is of one moment, and its freshness is told truthfully.
+
+        ReadModelsUnavailable if the database is away. To be held for as long as a request takes:
+        a rebuild that ends meanwhile waits for it before it drops the old tables.
+        """
+        try:
+            connection, snapshot = await self._begun()
+            try:
+                yield snapshot
+            finally:
+                with suppress(psycopg.OperationalError):
+                    await connection.rollback()
+                await self._pool.putconn(connection)
+        except psycopg.OperationalError as error:
+            raise ReadModelsUnavailable(str(error)) from error
+
+    async def freshness(self) -> Mapping[str, Freshness]:
+        """Where each projection stands now, by name."""
+        async with self.snapshot() as now:
+            return now.freshness
+
+    async def wait_for(
+        self,
+        position: int,
+        within: float,
+        projections: Iterable[Projection[Any]] | None = None,
+    ) -> bool:
+        """Whether these projections (all, if none are given) show everything up to `position`,
+        now or `within` so many seconds. So a client reads what it has just written."""
+        names = frozenset(
+            self._projections if projections is None else (p.name for p in projections)
+        )
+        if self._reached(position, names):
+            return True
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = (position, names, reached)
+        self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout(within):
+                await reached
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            self._waiting.remove(waiting)
+
+    async def _begun(self) -> tuple[AsyncConnection[Any], Snapshot]:
+        try:
+            return await self._begun_once()
+        except psycopg.OperationalError:
+            # The database may have been restarted since the pool's connections were last used.
+            await self._pool.check()
+            return await self._begun_once()
+
+    async def _begun_once(self) -> tuple[AsyncConnection[Any], Snapshot]:
+        connection = await self._pool.getconn()
+        try:
+            return connection, await self._begin(connection)
+        except BaseException:
+            await self._pool.putconn(connection)
+            raise
+
+    async def _begin(self, connection: AsyncConnection[Any]) -> Snapshot:
+        """Begin a transaction, hold the tables in use against being dropped, and see where they
+        stand: one exchange. Locks are taken before the snapshot, so tables that are named in it and
+        locked are there until the end; if it names others than were locked, begin again."""
+        for _ in range(_TRIES):
+            in_use = self._in_use
+            try:
+                stands = await _last_result(connection, in_use.beginning)
+            except psycopg.errors.UndefinedTable:
+                await connection.rollback()
+                stands = await _last_result(connection, _InUse({}).beginning)
+            generations = {
+                name: generation for name, _, generation, *_ in stands if name in self._projections
+            }
+            if in_use.generations == generations:
+                return Snapshot(connection, in_use.tables, _freshness(stands))
+            self._in_use = self._now_in_use(generations)
+            await connection.rollback()
+        raise psycopg.OperationalError("the read models are swapped faster than they can be read")
+
+    def _now_in_use(self, generations: Mapping[str, int]) -> "_InUse":
+        return _InUse(
+            {
+                name: Table(self._projections[name], generation)
+                for name, generation in generations.items()
+            }
+        )
+
+    def _reached(self, position: int, names: Iterable[str]) -> bool:
+        return all(self._positions.get(name, -1) >= position for name in names)
+
+    def _note(self, positions: Mapping[str, int]) -> None:
+        self._positions.update(positions)
+        for position, names, reached in self._waiting:
+            if not reached.done() and self._reached(position, names):
+                reached.set_result(None)
+
+    async def _listen(self) -> None:
+        """Hear of every move of the read models, for as long as the process lives."""
+        pause = 0.05
+        while True:
+            try:
+                async with await AsyncConnection.connect(
+                    self._url, autocommit=True, application_name="ledgertwin positions"
+                ) as connection:
+                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+                    # What moved before is read, what moves from now on is heard. After a crash the
+                    # read models may stand further back than they did: what was known is forgotten.
+                    stands = await connection.execute(
+                        "SELECT name, position FROM ledgertwin.projections"
+                    )
+                    self._positions.clear()
+                    self._note(dict(await stands.fetchall()))
+                    pause = 0.05
+                    async for notification in connection.notifies():
+                        self._note(json.loads(notification.payload))
+            except psycopg.OperationalError as error:
+                logger.warning(
+                    "not hearing of read models: %s; trying again in %.2f s", error, pause
+                )
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+class _InUse:
+    """The tables that were found in use, and the statements that begin to read them."""
+
+    def __init__(self, tables: Mapping[str, Table]) -> None:
+        self.tables = tables
+        self.generations = {name: table.generation for name, table in tables.items()}
+        # Whoever locks several tables does so in the order of their names.
+        names = [t.identifier for _, t in sorted(tables.items())]
+        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE;").format(sql.SQL(", ").join(names))
+        self.beginning = (
+            sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {} {}")
+            .format(lock if names else sql.SQL(""), sql.SQL(_STANDS))
+            .as_bytes()
+        )
+
+
+async def _last_result(
+    connection: AsyncConnection[Any], statements: bytes
+) -> Sequence[tuple[Any, ...]]:
+    cursor = await connection.execute(statements)
+    while cursor.nextset():
+        pass
+    return await cursor.fetchall()
+
+
+def _freshness(stands: Iterable[tuple[Any, ...]]) -> dict[str, Freshness]:
+    return {
+        name: Freshness(
+            position=position,
+            head=head,
+            recorded_at=recorded_at and recorded_at.astimezone(UTC),
+            waiting_since=waiting_since and waiting_since.astimezone(UTC),
+        )
+        for name, position, _, recorded_at, head, waiting_since in stands
+    }
+
+
+@cache
+def _page_query(
+    table: Table,
+    conditions: tuple[tuple[str, str], ...],
+    order: tuple[str, ...],
+    beyond: str,
+    after: bool,
+) -> bytes:
+    """Composed once for each shape of question. Names are quoted and operators are known ones."""
+    parts = [_condition(table, column, operator) for column, operator in conditions]
+    ordered = sql.SQL(", ").join(map(sql.Identifier, order))
+    if after:
+        bounds = sql.SQL(", ").join(sql.SQL(f"%s::{table.columns[name].type}") for name in order)
+        parts.append(sql.SQL("({}) {} ({})").format(ordered, sql.SQL(beyond), bounds))
+    way = sql.SQL(" DESC" if beyond == "<" else " ASC")
+    return (
+        sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s")
+        .format(
+            table.selected,
+            table.identifier,
+            sql.SQL(" AND ").join(parts) if parts else sql.SQL("true"),
+            sql.SQL(", ").join(sql.Identifier(name) + way for name in order),
+        )
+        .as_bytes()
+    )
+
+
+def _condition(table: Table, column: str, operator: str) -> sql.Composed:
+    if operator not in _OPERATORS:
+        raise ValueError(f"not an operator: {operator!r}")
+    type_ = table.columns[column].type
+    text = f"{{}} = ANY(%s::{type_}[])" if operator == "in" else f"{{}} {operator} %s::{type_}"
+    return sql.SQL(text).format(sql.Identifier(column))
+
+
+def _parameter(table: Table, condition: Where) -> Any:
+    if condition.operator == "in":
+        return literal(table.columns[condition.column], condition.value)
+    return _plain(condition.value)
+
+
+def _plain(bound: Any) -> Any:
+    return bound.value if isinstance(bound, Enum) else bound

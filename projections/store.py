@@ -1,0 +1,237 @@
+"""Where rows live: a table a projection and generation, and how far each one has come.
+
+A rebuild fills the tables of the next generation beside the ones in use. What makes a generation
+the one in use is its number in `ledgertwin.projections`, in the same row as the position it stands
+at; so the swap is one UPDATE, and whoever reads that row and the tables it names in one snapshot
+never sees half of it. Locks are always taken in this order: rows of `ledgertwin.projections` by
+name, then tables by name.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Final
+
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from domain.value import value
+from projections.columns import Column, columns_of, literal, reader
+from projections.projection import Document, Key, Projection
+
+SCHEMA: Final = "readmodels"
+CHANNEL: Final = "projections"
+"""Notified in every transaction that moves positions, with JSON {projection: position}."""
+
+_NAME = re.compile(r"(.+)_([0-9]+)")
+
+
+@value
+class Tracked:
+    """How far a projection has come: `recorded_at` is when its last record was recorded."""
+
+    name: str
+    position: int
+    generation: int
+    fingerprint: str
+    recorded_at: datetime | None
+
+
+class Table:
+    """The rows of one generation of a projection."""
+
+    def __init__(self, projection: Projection[Any], generation: int) -> None:
+        self.projection = projection
+        self.generation = generation
+        self.name = table_name(projection.name, generation)
+        self.columns = {column.name: column for column in columns_of(projection.row)}
+        self.read: Callable[[Sequence[Any]], Any] = reader(projection.row)
+        """Makes a row of what a query for `selected` gives."""
+        self.key_of: Callable[[Any], Key] = _keys(projection.key)
+        self.selected = sql.SQL(", ").join(sql.SQL(c.selected) for c in self.columns.values())
+        self._values = [(c, attrgetter(c.name)) for c in self.columns.values()]
+        self._keyed = [self.columns[name] for name in projection.key]
+        # Composing a statement takes longer than running it: each is made once, as bytes.
+        self._insert = self._inserting().as_bytes()
+        self._select = (
+            sql.SQL("SELECT {} FROM {} JOIN unnest({}) AS wanted ({}) USING ({})")
+            .format(
+                self.selected,
+                self.identifier,
+                _arrays(self._keyed),
+                _identifiers(projection.key),
+                _identifiers(projection.key),
+            )
+            .as_bytes()
+        )
+        self._delete = (
+            sql.SQL("DELETE FROM {} WHERE ({}) IN (SELECT * FROM unnest({}))")
+            .format(self.identifier, _identifiers(projection.key), _arrays(self._keyed))
+            .as_bytes()
+        )
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(SCHEMA, self.name)
+
+    def create(self, connection: Connection[Any]) -> None:
+        """Make the table, empty."""
+        # Rows of documents are updated over and over: with room beside them on the page, and no
+        # index over what changes most, an update need not touch an index at all.
+        filling = 80 if isinstance(self.projection, Document) else 100
+        connection.execute(
+            sql.SQL("CREATE TABLE {} ({}, PRIMARY KEY ({})) WITH (fillfactor = {})").format(
+                self.identifier,
+                sql.SQL(", ").join(
+                    sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.definition))
+                    for c in self.columns.values()
+                ),
+                _identifiers(self.projection.key),
+                sql.Literal(filling),
+            )
+        )
+
+        for columns in self.projection.indexes:
+            connection.execute(
+                sql.SQL("CREATE INDEX ON {} ({})").format(self.identifier, _identifiers(columns))
+            )
+
+    def analyze(self, connection: Connection[Any]) -> None:
+        """Tell the planner what a table that was just filled looks like."""
+        connection.execute(sql.SQL("ANALYZE {}").format(self.identifier))
+
+    def selection(self, keys: Sequence[Key]) -> tuple[bytes, list[str]]:
+        """A query for the rows of these keys, where there are any."""
+        return self._select, self._key_arrays(keys)
+
+    def load(self, connection: Connection[Any], keys: Sequence[Key]) -> dict[Key, Any]:
+        rows = map(self.read, connection.execute(*self.selection(keys)))
+        return {self.key_of(row): row for row in rows}
+
+    def put(self, connection: Connection[Any], rows: Sequence[Any]) -> None:
+        """Insert rows, or replace those of the same key. No key may come twice."""
+        if rows:
+            arrays = [literal(column, map(get, rows)) for column, get in self._values]
+            connection.execute(self._insert, arrays)
+
+    def remove(self, connection: Connection[Any], keys: Sequence[Key]) -> None:
+        if keys:
+            connection.execute(self._delete, self._key_arrays(keys))
+
+    def _key_arrays(self, keys: Sequence[Key]) -> list[str]:
+        values = zip(*keys, strict=True)
+        return [literal(column, part) for column, part in zip(self._keyed, values, strict=True)]
+
+    def _inserting(self) -> sql.Composed:
+        """One statement for any number of rows, whose text does not depend on their number.
+
+        Arrays as text literals: psycopg writes an array element by element in Python, which took
+        six times as long.
+        """
+        statement = sql.SQL("INSERT INTO {} ({}) SELECT * FROM unnest({})").format(
+            self.identifier,
+            _identifiers(self.columns),
+            _arrays(self.columns.values()),
+        )
+        if not isinstance(self.projection, Document):
+            return statement
+        others = [name for name in self.columns if name not in self.projection.key]
+        return statement + sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(
+            _identifiers(self.projection.key),
+            sql.SQL(", ").join(
+                sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in others
+            ),
+        )
+
+
+def table_name(projection: str, generation: int) -> str:
+    return f"{projection}_{generation}"
+
+
+def tracked(connection: Connection[Any], names: Iterable[str], *, lock: bool) -> dict[str, Tracked]:
+    """How far each of these projections has come; locked, nobody else moves it until COMMIT."""
+    with connection.cursor(row_factory=class_row(Tracked)) as cursor:
+        found = cursor.execute(
+            "SELECT name, position, generation, fingerprint, recorded_at "
+            "FROM ledgertwin.projections WHERE name = ANY(%s) ORDER BY name"
+            + (" FOR UPDATE" if lock else ""),
+            [sorted(names)],
+        ).fetchall()
+    return {row.name: row for row in found}
+
+
+def advance(
+    connection: Connection[Any], names: Sequence[str], position: int, recorded_at: datetime | None
+) -> None:
+    """Note, and say when it is committed, that these projections have come to `position`."""
+    connection.execute(
+        "WITH moved AS ("
+        " UPDATE ledgertwin.projections SET position = %s,"
+        " recorded_at = coalesce(%s, recorded_at), updated_at = now()"
+        " WHERE name = ANY(%s) RETURNING name, position"
+        ") SELECT pg_notify(%s, (SELECT json_object_agg(name, position) FROM moved)::text)",
+        [position, recorded_at, list(names), CHANNEL],
+        prepare=True,
+    )
+
+
+def swap(
+    connection: Connection[Any],
+    tables: Sequence[Table],
+    position: int,
+    recorded_at: datetime | None,
+) -> None:
+    """Make these generations the ones in use, at `position`."""
+    for table in tables:
+        connection.execute(
+            "INSERT INTO ledgertwin.projections"
+            " (name, position, generation, fingerprint, recorded_at)"
+            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (name) DO UPDATE SET"
+            " position = EXCLUDED.position, generation = EXCLUDED.generation,"
+            " fingerprint = EXCLUDED.fingerprint, recorded_at = EXCLUDED.recorded_at,"
+            " updated_at = now()",
+            [
+                table.projection.name,
+                position,
+                table.generation,
+                table.projection.fingerprint(),
+                recorded_at,
+            ],
+        )
+    positions: Mapping[str, int] = {table.projection.name: position for table in tables}
+    connection.execute("SELECT pg_notify(%s, %s::jsonb::text)", [CHANNEL, Jsonb(positions)])
+
+
+def drop_unused(connection: Connection[Any], names: Iterable[str]) -> None:
+    """Drop all generations of these projections but the ones in use.
+
+    Waits for whoever still reads them. To be called by the one who rebuilds, or by nobody.
+    """
+    wanted = set(names)
+    stands = tracked(connection, wanted, lock=False).values()
+    in_use = {table_name(stand.name, stand.generation) for stand in stands}
+    tables = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename", [SCHEMA]
+    ).fetchall()
+    for (name,) in tables:
+        parts = _NAME.fullmatch(name)
+        if parts is not None and parts[1] in wanted and name not in in_use:
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(SCHEMA, name)))
+
+
+def _keys(names: Sequence[str]) -> Callable[[Any], Key]:
+    if len(names) == 1:
+        only = attrgetter(names[0])
+        return lambda row: (only(row),)
+    several: Callable[[Any], Key] = attrgetter(*names)
+    return several
+
+
+def _identifiers(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _arrays(columns: Iterable[Column]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL(f"%s::{column.type}[]") for column in columns)

@@ -1,0 +1,151 @@
+"""Proves the books: debits equal credits, and customer deposits are what the accounts hold."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from domain.postings import GL
+from domain.value import value
+from projections.balance import BALANCES
+from projections.ledger import LEDGER
+from projections.read_models import ReadModels, Snapshot
+
+
+class NotCaughtUp(Exception):
+    """The read model did not reach the position in time; `reached` is where it stands."""
+
+    def __init__(self, position: int, reached: int) -> None:
+        super().__init__(f"the ledger stands at position {reached} and not yet at {position}")
+        self.position = position
+        self.reached = reached
+
+
+@value
+class TrialBalanceLine:
+    """One general-ledger account in one currency: totals in minor units."""
+
+    gl: GL
+    currency: str
+    debit: int
+    credit: int
+
+
+@value
+class CurrencyProof:
+    """That debits equal credits in one currency, and that 2010 is what the accounts hold.
+
+    `deposits` is the credit balance of 2010 Customer deposits, `accounts` the sum of all accounts'
+    ledger balances: None where the two read models stand at different positions, or where the
+    ledger was asked about an earlier day.
+    """
+
+    currency: str
+    debit: int
+    credit: int
+    deposits: int
+    accounts: int | None
+
+    @property
+    def balanced(self) -> bool:
+        return self.debit == self.credit
+
+    @property
+    def reconciled(self) -> bool | None:
+        return None if self.accounts is None else self.deposits == self.accounts
+
+
+@value
+class TrialBalance:
+    """The ledger as it stood when everything up to `position` had been posted, and nothing else."""
+
+    position: int
+    recorded_at: datetime | None
+    booked_until: date | None
+    lines: tuple[TrialBalanceLine, ...]
+    currencies: tuple[CurrencyProof, ...]
+
+    @property
+    def proven(self) -> bool:
+        return all(c.balanced and c.reconciled is not False for c in self.currencies)
+
+
+async def trial_balance(
+    read_models: ReadModels,
+    at_least: int | None = None,
+    *,
+    booked_until: date | None = None,
+    within: float = 10.0,
+) -> TrialBalance:
+    """The trial balance, once the ledger has reached the position `at_least`.
+
+    Read in one snapshot, so it never sums over a moving target; `position` says which one it is.
+    `booked_until` leaves out what is booked later than that day. NotCaughtUp if the ledger does not
+    get there `within` so many seconds.
+    """
+    if at_least is not None:
+        await read_models.wait_for(at_least, within, [LEDGER])
+    async with read_models.snapshot() as now:
+        stand = now.freshness[LEDGER.name]
+        if at_least is not None and stand.position < at_least:
+            raise NotCaughtUp(at_least, stand.position)
+        return await trial_balance_of(now, booked_until=booked_until)
+
+
+async def trial_balance_of(now: Snapshot, *, booked_until: date | None = None) -> TrialBalance:
+    """The trial balance of one moment of the read models."""
+    stand = now.freshness[LEDGER.name]
+    lines = await _lines(now, booked_until)
+    accounts = None
+    if booked_until is None and now.freshness[BALANCES.name].position == stand.position:
+        accounts = await _account_totals(now)
+    return TrialBalance(
+        position=stand.position,
+        recorded_at=stand.recorded_at,
+        booked_until=booked_until,
+        lines=lines,
+        currencies=_proofs(lines, accounts),
+    )
+
+
+async def _lines(now: Snapshot, booked_until: date | None) -> tuple[TrialBalanceLine, ...]:
+    found = await now.query(
+        "SELECT gl, currency, sum(debit), sum(credit) FROM {ledger}"
+        " WHERE booking_date <= coalesce(%s, 'infinity'::date)"
+        " GROUP BY gl, currency ORDER BY currency, gl",
+        [booked_until],
+        ledger=LEDGER,
+    )
+    return tuple(
+        TrialBalanceLine(gl=GL(gl), currency=currency, debit=int(debit), credit=int(credit))
+        for gl, currency, debit, credit in found
+    )
+
+
+async def _account_totals(now: Snapshot) -> dict[str, int]:
+    found = await now.query(
+        "SELECT currency, sum(ledger) FROM {balance} GROUP BY currency", balance=BALANCES
+    )
+    return {currency: int(total) for currency, total in found}
+
+
+def _proofs(
+    lines: Sequence[TrialBalanceLine], accounts: dict[str, int] | None
+) -> tuple[CurrencyProof, ...]:
+    debit: Counter[str] = Counter()
+    credit: Counter[str] = Counter()
+    deposits: Counter[str] = Counter()
+    for line in lines:
+        debit[line.currency] += line.debit
+        credit[line.currency] += line.credit
+        if line.gl is GL.CUSTOMER_DEPOSITS:
+            deposits[line.currency] += line.credit - line.debit
+    return tuple(
+        CurrencyProof(
+            currency=currency,
+            debit=debit[currency],
+            credit=credit[currency],
+            deposits=deposits[currency],
+            accounts=None if accounts is None else accounts.get(currency, 0),
+        )
+        for currency in sorted(debit.keys() | credit.keys() | (accounts or {}).keys())
+    )

@@ -1,0 +1,337 @@
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given
+
+from domain.account import (
+    Account,
+    AccountClosed,
+    AccountRestricted,
+    HoldCaptured,
+    HolderAdded,
+    HolderRole,
+    HoldPlaced,
+    MoneyCredited,
+    MovementKind,
+    Status,
+)
+from domain.card import (
+    Card,
+    CardActivated,
+    CardBlocked,
+    CardEndReason,
+    CardEvent,
+    CardExpiry,
+    CardFrozen,
+    CardIssued,
+    CardReplaced,
+    CardStatus,
+    CardType,
+    CardUnblocked,
+)
+from domain.customer import (
+    ConsentGranted,
+    ConsentWithdrawn,
+    CustomerContactChanged,
+    CustomerRestricted,
+    CustomerRestrictionLifted,
+    CustomerStatus,
+)
+from domain.personal import Retention
+from domain.postings import GL, transfer_postings
+from domain.restriction import Direction
+from projections.balance import BALANCES, Balance, OpenHold
+from projections.cards import CARDS, CardRow
+from projections.customers import CUSTOMERS, CustomerTwin
+from projections.ledger import LEDGER
+from projections.projection import changed, fold_records, rows_of
+from projections.transactions import TRANSACTIONS, Transaction
+from tests.examples import (
+    ACCOUNT,
+    ADA,
+    BOB,
+    CARD,
+    DAY,
+    HOLD,
+    MOVEMENT,
+    NEW_CARD,
+    OPENED,
+    OPENING_DAY,
+    OTHER_ACCOUNT,
+    RESTRICTION,
+    active,
+    deposited,
+    eur,
+    owning,
+    sealed,
+)
+from tests.projections.histories import Chronicle, chronicles, recorded
+
+ISSUED = CardIssued(
+    account_id=ACCOUNT,
+    customer_id=ADA,
+    currency="EUR",
+    card_type=CardType.PHYSICAL,
+    token="tok-1",  # noqa: S106 -- it stands for a number, it opens nothing
+    brand="VISA",
+    bin="400000",
+    last4="1234",
+    expiry=CardExpiry(year=2027, month=2),
+    issued_on=DAY,
+)
+
+
+def balance_after(*events: Any) -> Balance:
+    return fold_records(BALANCES, recorded(ACCOUNT, *OPENED, *events))[ACCOUNT,]
+
+
+def transactions_of(*events: Any) -> list[Transaction]:
+    return rows_of(TRANSACTIONS, recorded(ACCOUNT, *OPENED, *events))
+
+
+def ledger_after(*events: Any) -> dict[tuple[GL, str], tuple[int, int]]:
+    rows = fold_records(LEDGER, recorded(ACCOUNT, *OPENED, *events)).values()
+    return {(row.gl, row.currency): (row.debit, row.credit) for row in rows}
+
+
+def customer_after(*events: Any) -> CustomerTwin:
+    return fold_records(CUSTOMERS, recorded(ADA, *active(), *events))[ADA,]
+
+
+def card_after(*events: Any) -> CardRow:
+    return fold_records(CARDS, recorded(CARD, ISSUED, *events))[CARD,]
+
+
+def credited(minor: int, balance_after: int, days_later: int = 0) -> MoneyCredited:
+    return MoneyCredited(
+        movement_id=MOVEMENT,
+        kind=MovementKind.PAYMENT,
+        amount=eur(minor),
+        booking_date=DAY,
+        value_date=DAY + timedelta(days=days_later),
+        postings=transfer_postings(GL.NOSTRO, GL.CUSTOMER_DEPOSITS, minor, "EUR"),
+        balance_after=eur(balance_after),
+        counterparty="CZ00 0800",
+        reference="rent",
+    )
+
+
+HELD = HoldPlaced(hold_id=HOLD, amount=eur(30_00), kind=MovementKind.CARD)
+
+
+def captured(minor: int, remaining: int, balance_after: int) -> HoldCaptured:
+    return HoldCaptured(
+        hold_id=HOLD,
+        movement_id=MOVEMENT,
+        kind=MovementKind.CARD,
+        captured=eur(minor),
+        released=eur(0),
+        remaining=eur(remaining),
+        booking_date=DAY,
+        value_date=DAY,
+        postings=transfer_postings(GL.CUSTOMER_DEPOSITS, GL.CARD_SETTLEMENT, minor, "EUR"),
+        balance_after=eur(balance_after),
+    )
+
+
+def test_an_opened_account_has_its_overdraft_available() -> None:
+    row = balance_after()
+    assert (row.status, row.ledger, row.available) == (Status.OPEN, 0, 50_00)
+
+
+def test_a_deposit_raises_ledger_and_available() -> None:
+    row = balance_after(deposited(100_00))
+    assert (row.ledger, row.available) == (100_00, 150_00)
+
+
+def test_a_hold_lowers_only_what_is_available() -> None:
+    row = balance_after(deposited(100_00), HELD)
+    assert (row.ledger, row.held, row.available) == (100_00, 30_00, 120_00)
+
+
+def test_a_hold_captured_in_part_keeps_the_rest_held() -> None:
+    row = balance_after(deposited(100_00), HELD, captured(10_00, 20_00, 90_00))
+    assert row.holds == {
+        HOLD: OpenHold(remaining=20_00, kind=MovementKind.CARD, expires_at=None, reference=None)
+    }
+    assert (row.ledger, row.held, row.available) == (90_00, 20_00, 120_00)
+
+
+def test_a_credit_with_a_later_value_date_is_not_yet_available() -> None:
+    row = balance_after(credited(100_00, 100_00, days_later=2))
+    assert (row.ledger, row.uncollected, row.available) == (100_00, 100_00, 50_00)
+
+
+def test_a_blocked_amount_is_not_available() -> None:
+    blocked = AccountRestricted(
+        restriction_id=RESTRICTION, direction=Direction.DEBIT, reason="COURT", amount=eur(20_00)
+    )
+    row = balance_after(deposited(100_00), blocked)
+    assert (row.blocked, row.available) == (20_00, 130_00)
+
+
+def test_a_joint_holder_does_not_become_the_owner() -> None:
+    row = balance_after(HolderAdded(customer_id=BOB, role=HolderRole.AUTHORIZED))
+    assert row.customer_id == ADA
+    assert row.holders == {ADA: HolderRole.OWNER, BOB: HolderRole.AUTHORIZED}
+
+
+def test_a_closed_account_says_so() -> None:
+    assert balance_after(AccountClosed(reason="moved", on=DAY)).status is Status.CLOSED
+
+
+@given(chronicles())
+def test_every_balance_is_what_its_account_says(chronicle: Chronicle) -> None:
+    rows = fold_records(BALANCES, chronicle.records)
+    assert len(rows) == 2
+    for (account_id,), row in rows.items():
+        account = chronicle.history.state(Account, account_id)
+        assert _as_row(row) == _as_account(account)
+        assert row.version == len(chronicle.history.streams[account_id])
+
+
+def _as_row(row: Balance) -> tuple[Any, ...]:
+    return (
+        row.status,
+        row.currency,
+        row.ledger,
+        row.held,
+        row.uncollected,
+        row.blocked,
+        row.overdraft_limit,
+        row.available,
+        row.holders,
+        {hold_id: (hold.remaining, hold.kind) for hold_id, hold in row.holds.items()},
+        [(a.movement_id, a.minor, a.value_date) for a in row.awaited],
+        [(r.restriction_id, r.direction, r.amount, r.customer_id) for r in row.restrictions],
+    )
+
+
+def _as_account(account: Account) -> tuple[Any, ...]:
+    return (
+        account.status,
+        account.currency,
+        account.ledger,
+        account.held,
+        account.uncollected,
+        account.blocked,
+        account.overdraft_limit,
+        account.available,
+        account.holders,
+        {hold_id: (hold.remaining, hold.kind) for hold_id, hold in account.holds.items()},
+        [(a.movement_id, a.minor, a.value_date) for a in account.awaiting],
+        [(r.restriction_id, r.direction, r.amount, r.customer_id) for r in account.restrictions],
+    )
+
+
+def test_a_movement_is_one_line_of_the_statement() -> None:
+    (first, second) = transactions_of(deposited(100_00), credited(20_00, 120_00))
+    assert (first.kind, first.amount, first.balance_after) == (MovementKind.CASH, 100_00, 100_00)
+    assert (second.event, second.counterparty, second.reference, second.balance_after) == (
+        "account.credited.v1",
+        "CZ00 0800",
+        "rent",
+        120_00,
+    )
+
+
+def test_a_debit_is_negative_on_the_statement() -> None:
+    (_, line) = transactions_of(deposited(100_00), HELD, captured(10_00, 20_00, 90_00))
+    assert (line.amount, line.hold_id) == (-10_00, HOLD)
+
+
+@given(chronicles())
+def test_a_statement_adds_up_to_the_balance(chronicle: Chronicle) -> None:
+    sums = dict.fromkeys((ACCOUNT, OTHER_ACCOUNT), 0)
+    for line in rows_of(TRANSACTIONS, chronicle.records):
+        sums[line.account_id] += line.amount
+        assert line.balance_after == sums[line.account_id]
+    balances = fold_records(BALANCES, chronicle.records)
+    assert {(account,): total for account, total in sums.items()} == {
+        key: row.ledger for key, row in balances.items()
+    }
+
+
+def test_every_leg_is_posted_to_its_account_of_the_ledger() -> None:
+    assert ledger_after(deposited(100_00), captured(10_00, 0, 90_00)) == {
+        (GL.TILL_CASH, "EUR"): (100_00, 0),
+        (GL.CUSTOMER_DEPOSITS, "EUR"): (10_00, 100_00),
+        (GL.CARD_SETTLEMENT, "EUR"): (0, 10_00),
+    }
+
+
+def test_the_ledger_keeps_each_booking_day_apart() -> None:
+    later = replace(deposited(5_00, 105_00), booking_date=DAY + timedelta(days=1))
+    rows = fold_records(LEDGER, recorded(ACCOUNT, *OPENED, deposited(100_00), later))
+    assert {(row.gl, row.booking_date): row.debit for row in rows.values() if row.debit} == {
+        (GL.TILL_CASH, DAY): 100_00,
+        (GL.TILL_CASH, DAY + timedelta(days=1)): 5_00,
+    }
+
+
+@given(chronicles())
+def test_debits_equal_credits_and_2010_equals_the_accounts(chronicle: Chronicle) -> None:
+    rows = list(fold_records(LEDGER, chronicle.records).values())
+    assert sum(row.debit for row in rows) == sum(row.credit for row in rows)
+    deposits = [row for row in rows if row.gl is GL.CUSTOMER_DEPOSITS]
+    balances = fold_records(BALANCES, chronicle.records).values()
+    assert sum(row.credit - row.debit for row in deposits) == sum(row.ledger for row in balances)
+
+
+def test_an_approved_customer_is_active() -> None:
+    row = customer_after()
+    assert (row.status, row.kyc_tier, row.evidence) == (CustomerStatus.ACTIVE, 2, 0)
+
+
+def test_a_restricted_customer_is_active_again_when_the_restriction_is_lifted() -> None:
+    restricted = CustomerRestricted(
+        restriction_id=RESTRICTION,
+        direction=Direction.ALL,
+        reason_code="COURT",
+        legal_basis="ORDER",
+    )
+    assert customer_after(restricted).status is CustomerStatus.RESTRICTED
+    lifted = CustomerRestrictionLifted(restriction_id=RESTRICTION)
+    assert customer_after(restricted, lifted).status is CustomerStatus.ACTIVE
+
+
+def test_a_personal_value_is_found_by_the_version_that_set_it() -> None:
+    email = CustomerContactChanged(email=sealed(ADA, Retention.CONTACT))
+    again = CustomerContactChanged(email=sealed(ADA, Retention.CONTACT))
+    assert customer_after(email, again).personal == {"name": 1, "email": 5}
+
+
+def test_a_customer_shows_which_accounts_he_holds() -> None:
+    assert customer_after(*owning(ACCOUNT)).accounts == {ACCOUNT: HolderRole.OWNER}
+
+
+def test_a_withdrawn_consent_says_since_when() -> None:
+    granted = ConsentGranted(purpose="marketing", version="1", granted_on=OPENING_DAY)
+    withdrawn = ConsentWithdrawn(purpose="marketing", version="1", withdrawn_on=DAY)
+    assert customer_after(granted, withdrawn).consents["marketing"].withdrawn_on == DAY
+
+
+def test_a_card_that_was_frozen_before_it_was_blocked_is_frozen_still() -> None:
+    events = [CardActivated(on=DAY), CardFrozen(), CardBlocked(reason="fraud")]
+    assert card_after(*events).status is CardStatus.BLOCKED
+    assert card_after(*events, CardUnblocked(reason="cleared")).status is CardStatus.FROZEN
+
+
+def test_a_replaced_card_is_closed_and_names_its_successor() -> None:
+    replaced = CardReplaced(new_card_id=NEW_CARD, reason=CardEndReason.LOST, on=DAY)
+    row = card_after(CardActivated(on=DAY), replaced)
+    assert (row.status, row.replaced_by) == (CardStatus.CLOSED, NEW_CARD)
+
+
+def test_a_card_is_what_its_aggregate_says() -> None:
+    events: list[CardEvent] = [ISSUED, CardActivated(on=DAY), CardFrozen()]
+    (row,) = fold_records(CARDS, recorded(CARD, *events)).values()
+    assert row.status is Card().after(events).status
+
+
+def test_a_changed_row_is_another_row_and_leaves_the_first_as_it_was() -> None:
+    row = balance_after(deposited(100_00))
+    other = changed(row, ledger=1, version=9)
+    assert other == replace(row, ledger=1, version=9)
+    assert row.ledger == 100_00
