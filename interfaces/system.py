@@ -11,13 +11,16 @@ from application.event_log import EventLog, open_log
 from application.keystore import Keystore, LocalKeystore
 from application.vault import DataKeyCreated, Vault
 from domain import AGGREGATES, HANDLERS
+from interfaces.database import as_application
 from interfaces.settings import Settings
+from projections import PROJECTIONS
+from projections.read_models import ReadModels
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running bank: the log, the front door for commands, and what personal values are opened
-    with."""
+    """A running bank: the log, the front door for commands, the read models for queries, and the
+    vault that personal values are opened with."""
 
     settings: Settings
     url: str
@@ -25,6 +28,7 @@ class System:
     log: EventLog
     vault: Vault
     bank: Bank
+    read_models: ReadModels
 
 
 def bank_codec() -> Codec:
@@ -51,9 +55,18 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
     log = open_log(bank_codec(), url=url)
     try:
         vault = Vault(keystore, log.vault_reader)
-        async with new_bank(log, vault, keystore) as bank:
+        async with (
+            ReadModels(as_application(url), PROJECTIONS) as read_models,
+            new_bank(log, vault, keystore) as bank,
+        ):
             yield System(
-                settings=settings, url=url, keystore=keystore, log=log, vault=vault, bank=bank
+                settings=settings,
+                url=url,
+                keystore=keystore,
+                log=log,
+                vault=vault,
+                bank=bank,
+                read_models=read_models,
             )
     finally:
         log.close()

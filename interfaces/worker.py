@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-from application.event_log import APPLICATION_ROLE, LogUnavailable, open_log
+from application.event_log import LogUnavailable, open_log
+from interfaces.database import as_application
 from interfaces.settings import InvalidSettings, Settings
 from interfaces.system import bank_codec
 from projections import PROJECTIONS
@@ -30,12 +29,6 @@ _TIED: Final = "--until-stdin-closes"
 _PATIENCE: Final = 15.0
 _LONGEST_PAUSE: Final = 5.0
 _LONG_LIFE: Final = 30.0
-
-
-def as_application(url: str) -> str:
-    """The same database, entered in the application's role, which may not change history."""
-    options = conninfo_to_dict(url).get("options") or ""
-    return make_conninfo(url, options=f"{options} -c role={APPLICATION_ROLE}".strip())
 
 
 @contextmanager

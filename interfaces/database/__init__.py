@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from application.event_log import APPLICATION_ROLE
 from interfaces.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from interfaces.database.migrate import MigrationError, migrate
 from interfaces.settings import Settings
@@ -15,6 +17,7 @@ __all__ = [
     "EmbeddedPostgres",
     "EmbeddedPostgresError",
     "MigrationError",
+    "as_application",
     "open_database",
 ]
 
@@ -23,6 +26,12 @@ _LONGEST_HANDOVER = 30.0
 
 class DatabaseUnreachable(Exception):
     """The server that LEDGERTWIN_DATABASE_URL names does not let us in; the message says why."""
+
+
+def as_application(url: str) -> str:
+    """The same database, entered in the application's role, which may not change history."""
+    options = conninfo_to_dict(url).get("options") or ""
+    return make_conninfo(url, options=f"{options} -c role={APPLICATION_ROLE}".strip())
 
 
 @contextmanager
