@@ -16,7 +16,7 @@ from domain.holding import (
     record_screening_result,
     restrict_customer,
 )
-from domain.transfer import reverse_movement, transfer, waive_fee
+from domain.transfer import make_transfer, reverse_movement, waive_fee
 
 AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (Customer, Account, Card)
 """Every aggregate of the bank. A new one is added here and nowhere else."""
@@ -30,7 +30,7 @@ JOINT_DECISIONS: tuple[Handler, ...] = (
     close_customer,
     issue_card,
     replace_card,
-    transfer,
+    make_transfer,
     reverse_movement,
     waive_fee,
 )

@@ -68,7 +68,7 @@ class SameAccount(Refusal):
 
 
 @deciding(Transfer, from_account_id=Account, to_account_id=Account)
-def transfer(command: Transfer, history: History) -> Decision:
+def make_transfer(command: Transfer, history: History) -> Decision:
     if command.from_account_id == command.to_account_id:
         raise SameAccount
     debtor = history.state(Account, command.from_account_id)
