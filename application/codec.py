@@ -81,6 +81,12 @@ class Codec:
         """The aggregate whose streams hold such events; None for the log's own records."""
         return self._owners.get(type(event))
 
+    def is_personal(self, topic: str) -> bool:
+        """Whether events of that name commit to personal values."""
+        while topic in self._upcasts:
+            topic, _ = self._upcasts[topic]
+        return bool(personal_fields(self._classes[topic]))
+
     def encode(self, event: Any) -> tuple[str, bytes]:
         """The event's permanent name, and its fields as JSON; what is None is left out."""
         cls = type(event)
@@ -129,9 +135,14 @@ class Codec:
         return self._adapter(type(state)).dump_json(state)
 
     def decode_state(self, aggregate: str, state: bytes) -> Aggregate[Any, Any]:
-        """The snapshot's state again."""
-        cls = next(a for a in self._aggregates if a.__name__ == aggregate)
-        restored: Aggregate[Any, Any] = self._adapter(cls).validate_json(state, strict=True)
+        """The snapshot's state again; UnreadableEvent if it is none of these aggregates'."""
+        cls = next((a for a in self._aggregates if a.__name__ == aggregate), None)
+        if cls is None:
+            raise UnreadableEvent(f"no aggregate is called {aggregate!r}")
+        try:
+            restored: Aggregate[Any, Any] = self._adapter(cls).validate_json(state, strict=True)
+        except ValidationError:
+            raise UnreadableEvent(f"a snapshot of {aggregate}") from None
         return restored
 
     @cached_property

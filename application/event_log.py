@@ -7,7 +7,7 @@ which takes the table lock: positions become visible in order, so a follower nev
 """
 
 import time
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -29,12 +29,11 @@ from eventsourcing.utils import Environment
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
-from application.codec import Codec
+from application.codec import Codec, UnreadableEvent
 from application.commands import CommandAccepted, CommandRefused
 from application.record import GENESIS, NO_HEAD, BatchHead, Record, batch_head, record_hash
 from application.vault import (
     MemoryVaultReader,
-    PersonalRef,
     PostgresVaultReader,
     VaultKey,
     VaultReader,
@@ -109,14 +108,8 @@ class StoredRecord(NamedTuple):
     state: bytes
 
 
-class RawRecord(NamedTuple):
-    """A record for whoever reads millions: like StoredRecord, with the 16 bytes of the stream."""
-
-    position: int
-    stream: bytes
-    version: int
-    topic: str
-    state: bytes
+RawRecord = tuple[int, bytes, int, str, bytes]
+"""A StoredRecord for whoever reads millions: a bare tuple, with the 16 bytes of the stream id."""
 
 
 class StoredSnapshot(NamedTuple):
@@ -129,6 +122,10 @@ class StoredSnapshot(NamedTuple):
     fingerprint: str
     aggregate: str
     state: bytes
+
+
+SealedValue = tuple[UUID, int, str, UUID, str]
+"""A personal value as a record commits to it: stream, version, field, subject, retention class."""
 
 
 @value
@@ -229,19 +226,19 @@ class EventLog:
     def stretch(self, first: int, last: int) -> Sequence[RawRecord]:
         """All records with a position from `first` to `last`, as stored, in order."""
         return [
-            RawRecord(n.id, _uuid(n.originator_id).bytes, n.originator_version, n.topic, n.state)
+            (n.id, _uuid(n.originator_id).bytes, n.originator_version, n.topic, n.state)
             for n in self._recorder.select_notifications(
                 start=first, limit=last - max(first, 1) + 1, stop=last
             )
         ]
 
-    def batch_heads(self, after: int, limit: int) -> Sequence[BatchHead]:
-        """Up to `limit` batch heads whose first position is beyond `after`, in order.
+    def batch_heads(self, start: int, limit: int) -> Sequence[BatchHead]:
+        """Up to `limit` batch heads whose first position is `start` or beyond, in order.
 
         Whoever sees a record sees its batch head, if he asks for it after he saw the record.
         """
         with self._appending:  # its records and its head are seen together, or neither
-            found = bisect_right(self._heads, after, key=lambda head: head.first)
+            found = bisect_left(self._heads, start, key=lambda head: head.first)
             return self._heads[found : found + limit]
 
     def last_batch_head(self) -> BatchHead | None:
@@ -253,11 +250,10 @@ class EventLog:
         """Every snapshot there is, as stored."""
         return iter(())
 
-    def sealed(self, refs: Sequence[tuple[UUID, int, str]]) -> Sequence[tuple[UUID, int, str]]:
-        """Which of these (stream, version, field) have a row in the vault."""
-        wanted = [PersonalRef(stream_id=i, version=v, field=f) for i, v, f in refs]
-        found = [row.ref for row, _ in self._vault_rows.values(wanted)]
-        return [(ref.stream_id, ref.version, ref.field) for ref in found]
+    def data_keys(self, values: Sequence[SealedValue]) -> Sequence[tuple[UUID | None, UUID | None]]:
+        """For each sealed value the key that its row in the vault names, and the key that there is
+        for its subject and retention class; None for a row that is not there."""
+        return [self._vault_rows.data_keys(value) for value in values]
 
     def read(self, after: int, limit: int) -> Batch:
         """The next events of aggregates after a position, decoded, up to `limit` records."""
@@ -435,26 +431,21 @@ class PostgresLog(EventLog):
         )
 
     def stretch(self, first: int, last: int) -> Sequence[RawRecord]:
-        return list(
-            map(
-                RawRecord._make,
-                self._rows(
-                    "SELECT notification_id, uuid_send(originator_id), originator_version, topic,"
-                    " state FROM ledgertwin.bank_events WHERE notification_id BETWEEN %s AND %s"
-                    " ORDER BY notification_id",
-                    (first, last),
-                ),
-            )
+        return self._rows(
+            "SELECT notification_id, uuid_send(originator_id), originator_version, topic, state"
+            " FROM ledgertwin.bank_events WHERE notification_id BETWEEN %s AND %s"
+            " ORDER BY notification_id",
+            (first, last),
         )
 
-    def batch_heads(self, after: int, limit: int) -> Sequence[BatchHead]:
+    def batch_heads(self, start: int, limit: int) -> Sequence[BatchHead]:
         return list(
             map(
                 BatchHead._make,
                 self._rows(
                     "SELECT first_position, leaves, head FROM ledgertwin.batch_heads"
-                    " WHERE first_position > %s ORDER BY first_position LIMIT %s",
-                    (after, limit),
+                    " WHERE first_position >= %s ORDER BY first_position LIMIT %s",
+                    (start, limit),
                 ),
             )
         )
@@ -479,12 +470,14 @@ class PostgresLog(EventLog):
                 aggregate = name.decode(errors="replace")
                 yield StoredSnapshot(stream_id, version, head, fingerprint, aggregate, state)
 
-    def sealed(self, refs: Sequence[tuple[UUID, int, str]]) -> Sequence[tuple[UUID, int, str]]:
+    def data_keys(self, values: Sequence[SealedValue]) -> Sequence[tuple[UUID | None, UUID | None]]:
         return self._rows(
-            "SELECT stream_id, version, field FROM ledgertwin.vault_values"
-            " JOIN unnest(%s::uuid[], %s::bigint[], %s::text[]) AS w (stream_id, version, field)"
-            " USING (stream_id, version, field)",
-            tuple(_columns(refs, 3)),
+            "SELECT v.dek_id, k.dek_id FROM unnest(%s::uuid[], %s::bigint[], %s::text[],"
+            " %s::uuid[], %s::text[]) WITH ORDINALITY"
+            " AS w (stream_id, version, field, subject, retention, place)"
+            " LEFT JOIN ledgertwin.vault_values AS v USING (stream_id, version, field)"
+            " LEFT JOIN ledgertwin.vault_keys AS k USING (subject, retention) ORDER BY w.place",
+            tuple(_columns(values, 5)),
         )
 
     def wait(self, after: int, timeout: float) -> None:
@@ -534,15 +527,14 @@ class _PostgresSession:
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Stream]:
         wanted = list(stream_ids)
         with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:
-            snapshots = {
-                row[0]: self._restored(*row)
-                for row in cursor.execute(
-                    "SELECT stream_id, version, head, state FROM ledgertwin.snapshots"
-                    " WHERE stream_id = ANY(%s) AND fingerprint = %s",
-                    (wanted, self._codec.code_fingerprint),
-                    prepare=True,
-                )
-            }
+            rows = cursor.execute(
+                "SELECT stream_id, version, head, state FROM ledgertwin.snapshots"
+                " WHERE stream_id = ANY(%s) AND fingerprint = %s",
+                (wanted, self._codec.code_fingerprint),
+                prepare=True,
+            )
+            restored = [self._restored(*row) for row in rows]
+            snapshots = {s.stream_id: s for s in restored if s is not None}
             after = [snapshots[i].version if i in snapshots else 0 for i in wanted]
             tails: dict[UUID, list[StoredRecord]] = {}
             for row in cursor.execute(
@@ -596,9 +588,15 @@ class _PostgresSession:
             )
             return [row[0] for row in cursor]
 
-    def _restored(self, stream_id: UUID, version: int, head: bytes, state: bytes) -> Snapshot:
+    def _restored(
+        self, stream_id: UUID, version: int, head: bytes, state: bytes
+    ) -> Snapshot | None:
+        """A snapshot is a cache: one that can't be read is none."""
         name, _, json = state.partition(b"\n")
-        restored = self._codec.decode_state(name.decode(), json)
+        try:
+            restored = self._codec.decode_state(name.decode(errors="replace"), json)
+        except UnreadableEvent:
+            return None
         return Snapshot(stream_id, version, head.hex(), type(restored), restored)
 
 
