@@ -130,7 +130,10 @@ class _Batch:
 class _Memory:
     """What the bank remembers: streams up to their speculative ends, and outcomes of commands.
 
-    Both are bounded; the least recently used go first. The bounds are far above what the batches in
+    Of a command that is not yet on disk it remembers the stream and what it wrote, like of anything
+    else that the next one is judged on; afterwards only the outcome.
+
+    All are bounded; the least recently used go first. The bounds are far above what the batches in
     flight can touch, so what they build on is never the least recently used.
     """
 
@@ -145,6 +148,16 @@ class _Memory:
         except KeyError:
             raise _NotLoaded(stream_id=stream_id) from None
         return stream
+
+    def settle(self, command_id: UUID, fingerprint: str, outcome: Outcome) -> None:
+        self.outcomes[command_id] = (fingerprint, outcome)
+        self.streams.pop(command_id, None)
+        self.written.pop(command_id, None)
+
+    def void(self) -> None:
+        """Only what is on disk for certain is kept: outcomes never change."""
+        self.streams.clear()
+        self.written.clear()
 
     def trim(self) -> None:
         for remembered, limit in (
@@ -174,13 +187,12 @@ class _History:
 
     def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
         written = self._memory.written.get(command_id)
-        if written is None:
+        if written is not None:
+            return written
+        if self._memory.stream(command_id).version > 0:
             raise _NotLoaded(written_by=command_id)
-        if not written:
-            # "There is no such movement" must still be true when it is recorded, and is not kept.
-            self.read[command_id] = self._memory.stream(command_id).version
-            del self._memory.written[command_id]
-        return written
+        self.read[command_id] = 0  # "there is none such" must still be true when it is recorded
+        return ()
 
 
 class _Entry:
@@ -196,6 +208,7 @@ class _Entry:
         self._command_id = origin.command_id
         self._at = at.isoformat(timespec="microseconds")
         self._records: list[Record] = []
+        self._events: list[tuple[UUID, Any]] = []
         self._tips: dict[UUID, Stream] = {}
         self._keys: list[VaultKey] = []
         self._values: list[VaultValue] = []
@@ -225,6 +238,7 @@ class _Entry:
         topic, data = self._codec.encode(event)
         stored = envelope(at=self._at, by=self._by, data=data, prev=tip.head)
         self._records.append(Record(stream_id, version, topic, stored))
+        self._events.append((stream_id, event))
         head = record_hash(stream_id, version, topic, stored)
         self._tips[stream_id] = Stream(version, head, state)
         if version % SNAPSHOT_EVERY == 0:
@@ -233,8 +247,9 @@ class _Entry:
     def discard(self) -> None:
         """Nothing of this happened."""
         self._vault.forget(key.whose for key in self._keys)
-        for staged in (self._records, self._tips, self._keys, self._values, self._long):
+        for staged in (self._records, self._events, self._tips, self._keys, self._values):
             staged.clear()
+        self._long.clear()
 
     def into(self, batch: _Batch) -> None:
         """It happened, if the batch does."""
@@ -245,7 +260,8 @@ class _Entry:
                     batch.snapshots[stream_id] = Snapshot(
                         stream_id, tip.version, tip.head, type(tip.state), tip.state
                     )
-        self._memory.streams.pop(self._command_id, None)
+        self._memory.streams[self._command_id] = self._tips[self._command_id]
+        self._memory.written[self._command_id] = self._events[:-1]  # the last is its own record
         batch.written.update(self._tips)
         batch.records += self._records
         batch.size += sum(len(record.state) for record in self._records)
@@ -280,7 +296,7 @@ class Bank:
         self._arrived: deque[_Request] = deque()
         self._bell = asyncio.Event()
         self._closing = False
-        # Two threads: one writes batch n while the other loads what batch n + 1 needs.
+        # One thread writes batch n, one loads what batch n + 1 needs, one takes snapshots.
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="bank")
         self._worker: asyncio.Task[None] | None = None
         self._snapshotting: asyncio.Future[None] | None = None
@@ -289,16 +305,26 @@ class Bank:
 
     async def __aenter__(self) -> Self:
         self._worker = asyncio.create_task(self._work(), name="bank")
+        self._worker.add_done_callback(self._stopped)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._closing = True
         self._bell.set()
         assert self._worker is not None
-        await self._worker
-        if self._snapshotting is not None:
-            await asyncio.wait([self._snapshotting])
-        self._threads.shutdown()
+        try:
+            await self._worker
+            if self._snapshotting is not None:
+                await asyncio.wait([self._snapshotting])
+        finally:
+            self._threads.shutdown()
+
+    def _stopped(self, worker: "asyncio.Task[None]") -> None:
+        """However the loop came to its end, nobody waits for ever."""
+        self._closing = True
+        if not worker.cancelled() and worker.exception() is not None:
+            logger.critical("the bank has stopped", exc_info=worker.exception())
+        self._fail(list(self._waiting.values()), Unavailable())
 
     async def execute(self, command: Any, origin: Origin) -> Outcome:
         """Obey a command, or refuse it. The answer is given after it is on disk.
@@ -364,27 +390,41 @@ class Bank:
         self, batch: _Batch, requests: Sequence[_Request], session: Session | None
     ) -> None:
         """Judge in the order of arrival, after loading what all of them are known to need. What
-        goes wrong with one command (a defect, a broken chain) is its caller's alone."""
-        together = await self._loaded(session, requests)
-        for request in requests:
-            try:
-                if not together:
-                    await self._in_thread(self._load, session, [request])
-                while (lacking := self._judge(batch, request)) is not None:
-                    await self._in_thread(self._load_lacking, session, lacking)
-            except LogUnavailable as error:
-                if session is not None:
-                    raise
-                self._fail([request], error)
-            except Exception as error:  # noqa: BLE001 -- handed on to the caller
-                self._answer(request, error)
+        goes wrong with one command (a defect, a broken chain) is its caller's alone; a database
+        that is away is everybody's, or each would wait for it in his turn."""
+        judged = 0
+        try:
+            together = await self._loaded(session, requests)
+            for request in requests:
+                await self._judge_one(batch, request, session, loaded=together)
+                judged += 1
+        except LogUnavailable as error:
+            if session is not None:
+                raise
+            self._fail([*requests[judged:], *self._arrived], error)
+            self._arrived.clear()
 
     async def _loaded(self, session: Session | None, requests: Sequence[_Request]) -> bool:
         try:
             await self._in_thread(self._load, session, requests)
+        except LogUnavailable:
+            raise
         except Exception:  # noqa: BLE001 -- loaded one by one, each meets its own if it has one
             return False
         return True
+
+    async def _judge_one(
+        self, batch: _Batch, request: _Request, session: Session | None, *, loaded: bool
+    ) -> None:
+        try:
+            if not loaded:
+                await self._in_thread(self._load, session, [request])
+            while (lacking := self._judge(batch, request)) is not None:
+                await self._in_thread(self._load_lacking, session, lacking)
+        except LogUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 -- handed on to the caller
+            self._answer(request, error)
 
     async def _written(
         self, written: _Batch, write: "asyncio.Future[Sequence[int]]", judging: _Batch
@@ -429,7 +469,7 @@ class Bank:
 
     def _forget(self) -> None:
         """What was judged since the last write is void, and others may have written meanwhile."""
-        self._memory.streams.clear()
+        self._memory.void()
         self._vault.forget_unconfirmed()
 
     def _settle(self, batch: _Batch, positions: Sequence[int]) -> None:
@@ -439,18 +479,18 @@ class Bank:
         for judged in batch.judged:
             origin = judged.request.origin
             outcome = outcome_of(origin.command_id, positions[judged.last], judged.recorded)
-            self._memory.outcomes[origin.command_id] = (judged.request.fingerprint, outcome)
+            self._memory.settle(origin.command_id, judged.request.fingerprint, outcome)
             self._answer(judged.request, outcome)
         self._memory.trim()
         if batch.snapshots and (self._snapshotting is None or self._snapshotting.done()):
             self._snapshotting = self._in_thread(self._snapshot, list(batch.snapshots.values()))
 
     def _fail(self, requests: Iterable[_Request], error: BaseException) -> None:
-        if isinstance(error, LogUnavailable | Conflict):
+        in_doubt = isinstance(error, LogUnavailable | Conflict)
+        if in_doubt:
             logger.warning("in doubt: %s", error)
-            error = Unavailable()
         for request in requests:
-            self._answer(request, error)
+            self._answer(request, Unavailable() if in_doubt else error)
 
     def _answer(self, request: _Request, answer: Outcome | BaseException) -> None:
         if self._waiting.get(request.origin.command_id) is request:
