@@ -78,25 +78,26 @@ async def trial_balance(
 ) -> TrialBalance:
     """The trial balance, once the ledger has reached the position `at_least`.
 
-    Read in one snapshot, so it never sums over a moving target; `position` says which one it is.
-    `booked_until` leaves out what is booked later than that day. NotCaughtUp if the ledger does not
-    get there `within` so many seconds.
+    NotCaughtUp if it does not get there `within` so many seconds.
     """
     if at_least is not None:
         await read_models.wait_for(at_least, within, [LEDGER])
     async with read_models.snapshot() as now:
-        stand = now.freshness[LEDGER.name]
-        if at_least is not None and stand.position < at_least:
-            raise NotCaughtUp(at_least, stand.position)
-        return await trial_balance_of(now, booked_until=booked_until)
+        found = await trial_balance_of(now, booked_until=booked_until)
+    if at_least is not None and found.position < at_least:
+        raise NotCaughtUp(at_least, found.position)
+    return found
 
 
 async def trial_balance_of(now: Snapshot, *, booked_until: date | None = None) -> TrialBalance:
-    """The trial balance of one moment of the read models."""
-    stand = now.freshness[LEDGER.name]
+    """The trial balance of one snapshot, so it never sums over a moving target.
+
+    `booked_until` leaves out what is booked later than that day.
+    """
     lines = await _lines(now, booked_until)
+    stand = now.freshness[LEDGER.name]
     accounts = None
-    if booked_until is None and now.freshness[BALANCES.name].position == stand.position:
+    if booked_until is None and _position(now, BALANCES.name) == stand.position:
         accounts = await _account_totals(now)
     return TrialBalance(
         position=stand.position,
@@ -105,6 +106,10 @@ async def trial_balance_of(now: Snapshot, *, booked_until: date | None = None) -
         lines=lines,
         currencies=_proofs(lines, accounts),
     )
+
+
+def _position(now: Snapshot, name: str) -> int | None:
+    return now.freshness[name].position if name in now.freshness else None
 
 
 async def _lines(now: Snapshot, booked_until: date | None) -> tuple[TrialBalanceLine, ...]:
