@@ -7,7 +7,7 @@ counted as such.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum, unique
 from itertools import islice
@@ -87,26 +87,31 @@ class Standing:
 
     def _finding(self, placed: Placed, in_bank: int | None) -> Finding:
         row = placed.transaction
-        step = row.balance - row.signed - placed.balance_before
         if in_bank is None and row.amount:
             return Finding.NOT_POSTED
         if in_bank is not None and in_bank - self.in_bank != row.signed:
             return Finding.MOVED_OTHERWISE
         if row.balance == (self.in_bank if in_bank is None else in_bank):
             return Finding.AGREES
-        if step == 0:
+        if placed.step == 0:
             return Finding.CARRIED
-        if abs(step) <= ROUNDING:
+        if abs(placed.step) <= ROUNDING:
             return Finding.ROUNDED
         return Finding.GAP if placed.chained else Finding.SAME_DAY
 
 
-@value
+@dataclass(slots=True)
 class Comparison:
-    """How many rows were compared, by finding; with the first few examples of each."""
+    """How many rows were compared, by finding; with the first few examples of each.
+
+    `exact_steps` and `rounded_steps` are about the file alone: how many of its balances follow from
+    the one before by the amount, and how many but for rounding.
+    """
 
     counts: Counter[Finding] = field(default_factory=Counter)
     examples: dict[Finding, list[Difference]] = field(default_factory=dict)
+    exact_steps: int = 0
+    rounded_steps: int = 0
 
     @property
     def rows(self) -> int:
@@ -136,6 +141,8 @@ async def compare(
             account_id = one.transaction.account_id
             standing = standings.get(account_id, Standing())
             standings[account_id], difference = standing.after(one, in_bank)
+            comparison.exact_steps += one.step == 0
+            comparison.rounded_steps += 0 < abs(one.step) <= ROUNDING
             _note(comparison, difference, differs)
         advance(len(batch))
     return comparison

@@ -43,6 +43,11 @@ class Placed:
     balance_before: int
     chained: bool
 
+    @property
+    def step(self) -> int:
+        """By how much the file's balance moves beyond the amount: zero where it adds up."""
+        return self.transaction.balance - self.transaction.signed - self.balance_before
+
 
 def as_booked(transactions: Iterable[Transaction]) -> Iterator[Placed]:
     """Each account's transactions in the order of their booking; needs them in order of dates.

@@ -1,0 +1,190 @@
+"""`ledgertwin serve`, `demo` and `worker`."""
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final
+
+import typer
+import uvicorn
+
+from interfaces.app import create_app
+from interfaces.cli.running import Failed, out, progress, run
+from interfaces.database import open_database
+from interfaces.demo.populate import populate
+from interfaces.demo.year import Story, story
+from interfaces.settings import Settings
+from interfaces.system import System, open_system
+from interfaces.worker import run_worker, supervised_worker
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS: Final = 30
+"""How long requests in flight have to be answered, once the server is told to stop."""
+
+_CATCH_UP: Final = 30.0
+
+Host = Annotated[str | None, typer.Option(help="The address to serve on: a loopback address.")]
+Port = Annotated[int | None, typer.Option(help="The port to serve on.", min=1, max=65535)]
+
+
+def serve(host: Host = None, port: Port = None) -> None:
+    """Serve the bank: GraphQL at /graphql. On this machine only: nobody is asked who they are."""
+    settings = _settings(host, port)
+
+    async def announce(_: System) -> None:
+        out.print(f"Ledgertwin serves at {_address(settings)}/graphql (Ctrl-C stops it)")
+
+    _serve(settings, announce)
+
+
+def demo(host: Host = None, port: Port = None) -> None:
+    """Make a small bank with a year of history, serve it, and say where.
+
+    It lives in the folder "demo" of the data directory, with a database server of its own: it
+    never touches a real bank, nor the server that LEDGERTWIN_DATABASE_URL names.
+    """
+    settings = _settings(host, port)
+    settings = settings.model_copy(update={"home": settings.home / "demo", "database_url": None})
+    told = story()
+
+    async def announce(system: System) -> None:
+        await _populate(system, told)
+        out.print(_invitation(_address(settings), told), markup=False)
+
+    _serve(settings, announce)
+
+
+def worker() -> None:
+    """Keep the read models, as `serve` has it done; for a server of its own, or a second one."""
+    logging.getLogger().setLevel(logging.INFO)
+    stop = threading.Event()
+    with open_database(Settings.from_environment()) as url:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        run_worker(url, stop)
+
+
+def _settings(host: str | None, port: int | None) -> Settings:
+    settings = Settings.from_environment()
+    given = {"host": host, "port": port}
+    settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+    if not _is_loopback(settings.host):
+        raise Failed(
+            f"will not serve on {settings.host}: nobody is asked who they are yet, so only this "
+            "machine may ask (a loopback address, such as 127.0.0.1)"
+        )
+    return settings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _address(settings: Settings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
+def _serve(settings: Settings, announce: Callable[[System], Awaitable[None]]) -> None:
+    """Everything that a running bank needs, begun in this order and ended in the other one."""
+    logging.getLogger().setLevel(logging.INFO)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with (
+        _listening(settings.host, settings.port) as listening,
+        open_database(settings) as url,
+        supervised_worker(url, settings),
+    ):
+        run(_answer(url, settings, listening, announce))
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Bound before anything is started, so that a port in use is known at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Failed(
+            f"cannot serve on {host} port {port}: {error.strerror}. Choose another with --port"
+        ) from error
+    with listening:
+        yield listening
+
+
+async def _answer(
+    url: str,
+    settings: Settings,
+    listening: socket.socket,
+    announce: Callable[[System], Awaitable[None]],
+) -> None:
+    async with open_system(url, settings) as system:
+        server = _Server(
+            uvicorn.Config(
+                create_app(system),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+        )
+        with server.stopped_by_signals():
+            await announce(system)
+            await server.serve(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Stops when it is told to, and leaves it to its caller to end the process.
+
+    uvicorn's own way is to raise the signal again after it has stopped, which would end the
+    process before the bank, the worker and the database are.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        if self.should_exit:
+            self.force_exit = True
+            return
+        logger.info("stopping: what is in flight will be answered (once more: at once)")
+        self.should_exit = True
+
+
+async def _populate(system: System, told: Story) -> None:
+    with progress() as bar:
+        task = bar.add_task("making a small bank", total=len(told.instructions))
+        await populate(told.instructions, system.bank.execute, lambda n: bar.advance(task, n))
+
+
+def _invitation(address: str, told: Story) -> str:
+    return f"""
+A bank of {told.customers} customers with {told.accounts} accounts and a year of history.
+Nobody in it is real.
+
+  {address}/graphql   GraphiQL: ask the bank anything
+  {address}/metrics   how it is doing, for Prometheus
+  {address}/readyz    whether it is ready
+
+Try this in GraphiQL:
+"""
