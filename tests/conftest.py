@@ -43,6 +43,13 @@ def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A migrated database that the tests of one module share."""
+    with _copy(postgres) as url:
+        yield url
+
+
 @pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The URL of a migrated database that no other test has seen."""
