@@ -48,6 +48,10 @@ SCHEMA: Final = "ledgertwin"
 POLL_SECONDS: Final = 1.0
 """How long a follower that was told of nothing waits before it looks by itself."""
 
+UNAVAILABLE_AFTER: Final = 5
+"""Seconds to wait for a connection before the database is said to be away."""
+RECONNECT_SECONDS: Final = 2.0
+
 _CONFLICTS: Final = frozenset({"23505", "LT001"})
 """SQLSTATEs: unique_violation, and what ledgertwin.append raises when a guarded stream moved."""
 _COMMAND_TOPICS: Final = frozenset({"command.accepted.v1", "command.refused.v1"})
@@ -350,6 +354,9 @@ class BankFactory(PostgresFactory):
         assert isinstance(self.datastore.pool.kwargs, dict)
         if options:
             self.datastore.pool.kwargs["options"] = options
+        # Its attempts come at ever longer intervals, as long as the outage itself after a while;
+        # once they are given up, whoever needs a connection makes the next attempt at once.
+        self.datastore.pool.reconnect_timeout = RECONNECT_SECONDS
         if not self.datastore.pool.kwargs["password"]:
             del self.datastore.pool.kwargs["password"]  # or a password file would not be asked
 
@@ -526,7 +533,7 @@ class _PostgresSession:
 
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Stream]:
         wanted = list(stream_ids)
-        with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+        with self._cursor() as cursor:
             rows = cursor.execute(
                 "SELECT stream_id, version, head, state FROM ledgertwin.snapshots"
                 " WHERE stream_id = ANY(%s) AND fingerprint = %s",
@@ -550,7 +557,7 @@ class _PostgresSession:
         return {i: _folded(self._codec, tails.get(i, ()), snapshots.get(i)) for i in wanted}
 
     def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
-        with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+        with self._cursor() as cursor:
             query = (
                 "SELECT 0::bigint, originator_id, originator_version, topic, state"
                 " FROM ledgertwin.bank_events WHERE originator_id = %s AND originator_version = %s"
@@ -577,7 +584,7 @@ class _PostgresSession:
             ],
             6,
         )
-        with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+        with self._cursor() as cursor:
             cursor.execute(
                 "SELECT ledgertwin.append("
                 "%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::uuid[], %b::bigint[],"
@@ -587,6 +594,16 @@ class _PostgresSession:
                 prepare=True,
             )
             return [row[0] for row in cursor]
+
+    @contextmanager
+    def _cursor(self) -> Iterator[psycopg.Cursor[Any]]:
+        """What goes wrong is told here: whoever holds an exclusive session hears of it long before
+        the session ends."""
+        try:
+            with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+                yield cursor
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise LogUnavailable(str(error)) from error
 
     def _restored(
         self, stream_id: UUID, version: int, head: bytes, state: bytes
@@ -630,6 +647,7 @@ def _postgres_settings(url: str) -> dict[str, str]:
         "POSTGRES_PASSWORD": given.get("password", ""),
         "POSTGRES_CONNECTION_OPTIONS": f"{given.get('options', '')} {role}".strip(),
         "POSTGRES_SCHEMA": SCHEMA,
+        "POSTGRES_CONNECT_TIMEOUT": str(UNAVAILABLE_AFTER),
         "POSTGRES_POOL_SIZE": "4",
         "POSTGRES_MAX_OVERFLOW": "8",
         "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "30",

@@ -1,9 +1,12 @@
 """The bank over the log in memory and over the real PostgreSQL: what every caller may rely on."""
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,6 +28,8 @@ from domain.aggregate import command
 from domain.customer import UpdateContact
 from domain.decision import Decision, History, deciding
 from domain.personal import Unsealed
+from interfaces.database.embedded import EmbeddedPostgres
+from interfaces.database.migrate import migrate
 from interfaces.system import bank_codec
 from tests.application.banking import (
     KEYSTORE,
@@ -1031,29 +1036,99 @@ async def test_a_database_that_cannot_be_read_makes_everybody_unavailable_at_onc
     assert len(tried) <= 2
 
 
-async def test_every_connection_may_be_cut_at_any_moment(
-    postgres_log: EventLog, database_url: str
+async def test_a_connection_cut_while_commands_are_judged_again_leaves_them_in_doubt(
+    database: str,
 ) -> None:
-    async with bank_over(postgres_log) as bank:
+    log = open_log(bank_codec(), url=database)
+    watched = WatchedLog(log)
+    async with bank_over(log) as other, bank_over(watched) as bank:
         account = await opened_account(bank)
-        cutting = asyncio.create_task(asyncio.to_thread(_cut_connections, database_url, 15))
+        await other.execute(deposit(account, 5), clerk())
+
+        def cut(_: Any) -> None:
+            watched.before_load = lambda _: None
+            _cut_connections(database)
+
+        def cut_at_the_next_load(_: Append) -> None:
+            watched.before = lambda _: None
+            watched.before_load = cut
+
+        watched.before = cut_at_the_next_load
+        asked = withdraw(account, 5), clerk()
+        with pytest.raises(Unavailable):
+            await bank.execute(*asked)
+        assert isinstance(await _patiently(bank, *asked), Accepted)
+    log.close()
+
+
+async def test_every_connection_may_be_cut_at_any_moment(database: str) -> None:
+    log = open_log(bank_codec(), url=database)
+    async with bank_over(log) as bank:
+        account = await opened_account(bank)
+        done = threading.Event()
+        cutting = asyncio.create_task(asyncio.to_thread(_cut_often, database, done))
         asked = [(deposit(account, 1), clerk()) for _ in range(300)]
         outcomes = []
-        for i in range(0, 300, 20):
-            outcomes += await asyncio.gather(*(_patiently(bank, *one) for one in asked[i : i + 20]))
-            await asyncio.sleep(0.01)
-        await cutting
+        for i in range(0, 300, 10):
+            outcomes += await asyncio.gather(*(_patiently(bank, *one) for one in asked[i : i + 10]))
+            await asyncio.sleep(0.02)
+        done.set()
+        assert await cutting > 3
         assert all(isinstance(outcome, Accepted) for outcome in outcomes)
-        assert state_of(postgres_log, account).ledger == 300
-        assert [(await bank.execute(*one)).replayed for one in asked] == [True] * 300
+        assert [(await _patiently(bank, *one)).replayed for one in asked] == [True] * 300
+    log.close()
+    log = open_log(bank_codec(), url=database)
+    assert state_of(log, account).ledger == 300
+    log.close()
 
 
-def _cut_connections(url: str, times: int) -> None:
-    stop = threading.Event()
-    for _ in range(times):
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        stop.wait(0.02)
+async def test_a_server_that_is_killed_and_one_that_is_stopped_for_a_while_are_waited_for(
+    tmp_path: Path,
+) -> None:
+    with EmbeddedPostgres(tmp_path) as server:
+        migrate(server.url)
+        log = open_log(bank_codec(), url=server.url)
+        async with bank_over(log) as bank:
+            account = await opened_account(bank)
+
+            async def load() -> None:
+                outcomes = await asyncio.gather(
+                    *(_patiently(bank, deposit(account, 1), clerk()) for _ in range(50))
+                )
+                assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+
+            loading = asyncio.create_task(load())
+            await asyncio.sleep(0.01)
+            os.kill(_postmaster(tmp_path), signal.SIGKILL)
+            await loading
+            await asyncio.to_thread(server.stop)
+            with pytest.raises(Unavailable):
+                await bank.execute(deposit(account, 1), clerk())
+            loading = asyncio.create_task(load())
+            await asyncio.to_thread(server.start)
+            await loading
+        log.close()
+        log = open_log(bank_codec(), url=server.url)
+        assert state_of(log, account).ledger == 100
+        log.close()
+
+
+def _postmaster(home: Path) -> int:
+    pid_file = home / "postgres" / "data" / "postmaster.pid"
+    return int(pid_file.read_text().partition("\n")[0])
+
+
+def _cut_connections(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def _cut_often(url: str, done: threading.Event) -> int:
+    times = 0
+    while not done.wait(0.15):
+        _cut_connections(url)
+        times += 1
+    return times
