@@ -107,13 +107,13 @@ class Snapshot:
         """The row of one key."""
         return (await self.many(document, [key])).get(key)
 
-    async def many(self, document: Document[Row], keys: Iterable[Key]) -> dict[Key, Row]:
+    async def many(self, projection: Projection[Row], keys: Iterable[Key]) -> dict[Key, Row]:
         """The rows of these keys, where there are any; one query for all of them."""
         wanted = list(dict.fromkeys(keys))
         if not wanted:
             return {}
-        table = self._table(document)
-        found = await self._rows(document, *table.selection(wanted))
+        table = self._table(projection)
+        found = await self._rows(projection, *table.selection(wanted))
         rows = map(table.read, found)
         return {table.key_of(row): row for row in rows}
 

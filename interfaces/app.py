@@ -1,0 +1,95 @@
+"""The web application: GraphQL, GraphiQL, and how the bank is doing."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from interfaces.graphql_api.limits import BODY_BYTES
+from interfaces.graphql_api.router import GRAPHIQL, graphql_router
+from interfaces.guard import Guard, problem
+from interfaces.health import reasons_not_ready
+from interfaces.metrics import Metrics
+from interfaces.system import System
+from projections.read_models import ReadModelsUnavailable
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Ledgertwin</title>
+<h1>Ledgertwin</h1>
+<ul>
+  <li><a href="/graphql">/graphql</a>: ask the bank anything, with GraphiQL</li>
+  <li><a href="/metrics">/metrics</a>: how it is doing, for Prometheus</li>
+  <li><a href="/readyz">/readyz</a>: whether it is ready</li>
+</ul>
+"""
+
+
+def create_app(system: System) -> FastAPI:
+    """The application over a running bank, which belongs to the caller and outlives it."""
+    metrics = Metrics()
+    app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(graphql_router(system, metrics))
+    for path, answer in (
+        ("/", _page),
+        ("/healthz", _alive),
+        ("/readyz", partial(_ready, system)),
+        ("/metrics", partial(_metrics, system, metrics)),
+    ):
+        app.add_route(path, _route(answer), methods=["GET"])
+    app.mount("/graphiql", StaticFiles(directory=GRAPHIQL))
+    app.add_exception_handler(HTTPException, _problem)
+    app.add_middleware(Guard, body_bytes=BODY_BYTES, hosts=frozenset({system.settings.host}))
+    return app
+
+
+def _route(
+    answer: Callable[[], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def route(_: Request) -> Response:
+        return await answer()
+
+    return route
+
+
+async def _page() -> Response:
+    return HTMLResponse(_PAGE)
+
+
+async def _alive() -> Response:
+    """The process answers; whether it can do anything is for /readyz."""
+    return JSONResponse({"status": "alive"})
+
+
+async def _ready(system: System) -> Response:
+    reasons = await reasons_not_ready(system)
+    status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+    body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+    return JSONResponse(body, status_code=status)
+
+
+async def _metrics(system: System, metrics: Metrics) -> Response:
+    try:
+        freshness = await system.read_models.freshness()
+    except ReadModelsUnavailable:
+        freshness = None
+    text = metrics.text(freshness, tuple(system.bank.batch_sizes))
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _problem(_: Request, error: Any) -> Response:
+    """Another path, another method."""
+    code = HTTPStatus(error.status_code).name
+    return Response(
+        problem(code, str(error.detail)),
+        status_code=error.status_code,
+        headers=error.headers,
+        media_type="application/json",
+    )

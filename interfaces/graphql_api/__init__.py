@@ -1,0 +1,1 @@
+"""GraphQL: the bank's commands are mutations, its read models are queries."""

@@ -1,0 +1,218 @@
+"""What one request holds: one moment of the read models, and what it has read of it.
+
+Everything that a request shows comes from one snapshot, so no two parts of an answer contradict
+each other and `meta` is true of all of it. Reads of the same kind are gathered while the executor
+goes down one level of the document, and become one query each: a list of a hundred customers with
+their accounts costs as many queries as a list of one.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import psycopg
+import strawberry
+from strawberry.dataloader import DataLoader
+from strawberry.fastapi import BaseContext
+
+from application.codec import Envelope
+from application.vault import PersonalRef
+from interfaces.graphql_api.errors import BadUserInput, NotYetConsistent
+from interfaces.graphql_api.scalars import ConsistencyToken, Position
+from interfaces.graphql_api.sealed import NotOurs, Seal
+from interfaces.graphql_api.values import Consistency, ReadMeta
+from interfaces.metrics import Metrics
+from interfaces.system import System
+from projections.projection import Document
+from projections.read_models import ReadModelsUnavailable, Snapshot
+
+T = TypeVar("T")
+
+SCHEMA_VERSION: Final = 1
+OWN_WRITE_SECONDS: Final = 0.5
+"""How long a mutation waits for the read models, so as to show what it changed."""
+WAIT_MAX_MS: Final = 10_000
+BATCH_KEYS: Final = 1_000
+
+_POSITION: Final = "position"
+
+
+class LastKnown:
+    """What was last read of the read models' freshness: told while the database is away."""
+
+    def __init__(self) -> None:
+        self._meta: ReadMeta | None = None
+        self._seen: datetime | None = None
+
+    def see(self, meta: ReadMeta) -> None:
+        self._meta, self._seen = meta, datetime.now(UTC)
+
+    def staleness(self) -> Mapping[str, Any]:
+        """How old the last known state is by now; nothing but nulls if there never was one."""
+        if self._meta is None or self._seen is None:
+            return {"position": None, "asOf": None, "lagMs": None}
+        age = datetime.now(UTC) - self._seen + timedelta(milliseconds=self._meta.lag_ms)
+        as_of = self._meta.as_of
+        return {
+            "position": str(self._meta.position),
+            "asOf": as_of.isoformat().replace("+00:00", "Z") if as_of else None,
+            "lagMs": age // timedelta(milliseconds=1),
+        }
+
+
+class Context(BaseContext):
+    """One request. `close` gives back what it holds."""
+
+    def __init__(self, system: System, seal: Seal, metrics: Metrics, last_known: LastKnown) -> None:
+        super().__init__()
+        self.system = system
+        self.seal = seal
+        self.metrics = metrics
+        self.last_known = last_known
+        # Nobody is asked who they are yet: the server answers its own machine alone.
+        self.actor = "anonymous"
+        self._opening = asyncio.Lock()
+        self._held = AsyncExitStack()
+        self._snapshot: Snapshot | None = None
+        self._waits: set[asyncio.Future[bool]] = set()
+        self._loaders: dict[Any, DataLoader[Any, Any]] = {}
+
+    async def close(self) -> None:
+        """Give the snapshot back. If the database went away meanwhile, there is nothing to give."""
+        self._snapshot = None
+        with suppress(psycopg.OperationalError, ReadModelsUnavailable):
+            await self._held.aclose()
+
+    async def forget_reads(self) -> None:
+        """What is read from now on is of a later moment: something was written.
+
+        Only between two mutations, of which the executor does one after the other: a query's
+        fields are answered side by side, from one moment.
+        """
+        self._loaders.clear()
+        await self.close()
+
+    async def snapshot(self) -> Snapshot:
+        """The moment that this request shows, which is when it first reads anything."""
+        if self._snapshot is None:
+            # The fields at the root have all begun by the next turn of the loop: those that wait
+            # for a position decide, for all of them, how late that moment is.
+            await asyncio.sleep(0)
+            while self._waits:
+                await asyncio.wait(self._waits)
+        async with self._opening:
+            if self._snapshot is None:
+                read_models = self.system.read_models
+                self._snapshot = await self._held.enter_async_context(read_models.snapshot())
+                self.last_known.see(_meta(self._snapshot))
+            return self._snapshot
+
+    async def meta(self) -> ReadMeta:
+        return _meta(await self.snapshot())
+
+    async def at_least(self, consistency: Consistency | None) -> None:
+        """Wait until the read models show what the client has seen or written."""
+        if consistency is None:
+            return
+        position = self._position(consistency.at_least)
+        if not 0 <= consistency.timeout_ms <= WAIT_MAX_MS:
+            raise BadUserInput(f"timeoutMs is between 0 and {WAIT_MAX_MS}")
+        await self.reaches(position, consistency.timeout_ms / 1000)
+
+    async def reaches(self, position: int, seconds: float) -> None:
+        """Wait until everything up to a position is shown, or raise NotYetConsistent."""
+        wait = asyncio.ensure_future(self.system.read_models.wait_for(position, seconds))
+        self._waits.add(wait)
+        wait.add_done_callback(self._waits.discard)
+        await wait
+        # Judged by what is then shown: the moment may have been fixed, or have come just in time.
+        reached = await self.meta()
+        if reached.position < position:
+            raise NotYetConsistent(
+                "the read models have not come that far yet: retry, or wait for longer",
+                retryable=True,
+                position=str(reached.position),
+                lagMs=reached.lag_ms,
+            )
+
+    async def shows(self, position: int) -> bool:
+        """Whether what this request wrote can be shown: the read models follow within
+        milliseconds, unless their worker is down."""
+        return await self.system.read_models.wait_for(position, OWN_WRITE_SECONDS)
+
+    def token(self, position: int) -> ConsistencyToken:
+        return ConsistencyToken(self.seal.sign(_POSITION, str(position).encode()))
+
+    def _position(self, token: ConsistencyToken) -> int:
+        try:
+            return int(self.seal.open(_POSITION, token))
+        except NotOurs:
+            raise BadUserInput("atLeast is no consistencyToken of this bank") from None
+
+    async def row(self, document: Document[T], *key: Any) -> T | None:
+        """The row of a key; all that are asked for at once are one query."""
+        row: T | None = await self.loader(document, lambda: self._rows(document)).load(key)
+        return row
+
+    async def personal(self, ref: PersonalRef | None) -> str | None:
+        """A personal value in clear, or None if it was never given or is erased."""
+        if ref is None:
+            return None
+        text: str | None = await self.loader(PersonalRef, lambda: self._opened).load(ref)
+        return text
+
+    def loader(
+        self, kind: Any, load: Callable[[], Callable[[list[Any]], Any]]
+    ) -> DataLoader[Any, Any]:
+        """The request's one loader of that kind."""
+        if kind not in self._loaders:
+            self._loaders[kind] = DataLoader(load_fn=load(), max_batch_size=BATCH_KEYS)
+        return self._loaders[kind]
+
+    def _rows(self, document: Document[T]) -> Callable[[list[Any]], Any]:
+        async def load(keys: list[Any]) -> Sequence[T | None]:
+            rows = await (await self.snapshot()).many(document, keys)
+            return [rows.get(key) for key in keys]
+
+        return load
+
+    async def _opened(self, refs: list[PersonalRef]) -> Sequence[str | None]:
+        """One query, and the deciphering, in a thread: both block."""
+        opened = await asyncio.to_thread(self.system.vault.open, refs)
+        return [opened[ref] for ref in refs]
+
+    async def recorded(self, command_id: UUID) -> "tuple[int, Envelope[Any]] | None":
+        """The record that a command left: its position and what it says."""
+        return await asyncio.to_thread(self._recorded, command_id)
+
+    def _recorded(self, command_id: UUID) -> "tuple[int, Envelope[Any]] | None":
+        for record in self.system.log.stream(command_id):
+            return record.position, self.system.log.codec.decode(record.topic, record.state)
+        return None
+
+    async def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
+        """The (stream, event) pairs that an accepted command wrote."""
+        return await asyncio.to_thread(self._written_by, command_id)
+
+    def _written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
+        with self.system.log.session() as session:
+            return session.written_by(command_id)
+
+
+Info = strawberry.Info[Context, None]
+
+
+def _meta(snapshot: Snapshot) -> ReadMeta:
+    """The read model that stands furthest back speaks for all."""
+    stands = sorted(snapshot.freshness.values(), key=lambda stand: stand.position)
+    now = datetime.now(UTC)
+    lag = max((stand.lag(now) for stand in stands), default=timedelta(0))
+    return ReadMeta(
+        position=Position(snapshot.position),
+        as_of=stands[0].recorded_at if stands else None,
+        lag_ms=lag // timedelta(milliseconds=1),
+        schema_version=SCHEMA_VERSION,
+    )

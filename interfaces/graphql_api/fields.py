@@ -1,0 +1,28 @@
+"""How a resolver becomes a field, and the arguments that many fields have."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, cast
+
+import strawberry
+
+from interfaces.graphql_api.values import Consistency
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def field(description: str, *, shown_as: Any = None) -> Callable[[F], F]:
+    """Strawberry's decorator, as one that keeps the resolver's type; `shown_as` is a type that is
+    made at run time."""
+    decorator = strawberry.field(description=description, graphql_type=shown_as)
+    return cast(Callable[[F], F], decorator)
+
+
+First = Annotated[int, strawberry.argument(description="How many rows, at most 100.")]
+After = Annotated[
+    str | None, strawberry.argument(description="A cursor: the page begins after its row.")
+]
+Id = Annotated[strawberry.ID, strawberry.argument(description="Its global id, or its plain UUID.")]
+ReadAtLeast = Annotated[
+    Consistency | None,
+    strawberry.argument(description="Wait until what the client has written can be read."),
+]

@@ -1,0 +1,348 @@
+"""Input types made from the domain's commands, and commands made from inputs.
+
+A command's fields are written once, in the domain. What the interface adds is said by name: an id
+field refers to a node, a movement's id is the command's id, and a booking date is the day of
+`meta.effectiveAt`. What is no such thing becomes an issue with its path, never an exception, and
+all of an input's issues are reported at once.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import UTC, date, datetime
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import strawberry
+from strawberry.utils.str_converters import to_camel_case
+
+from domain import HANDLERS
+from domain.money import MalformedMoney, Money
+from domain.personal import Personal, Unsealed
+from domain.value import value
+from interfaces.graphql_api.answers import FieldIssue
+from interfaces.graphql_api.ids import NotAnId, derived_id, uuid_of
+from interfaces.graphql_api.scalars import CurrencyCode
+from interfaces.graphql_api.values import MoneyInput
+
+TEXT_MAX: Final = 1000
+ITEMS_MAX: Final = 100
+
+COMMAND_ID: Final = frozenset({"movement_id", "transfer_id"})
+"""Fields that are the command's own id: so a movement happens at most once."""
+
+EFFECTIVE_DATE: Final = frozenset(
+    {
+        "booking_date",
+        "granted_on",
+        "issued_on",
+        "on",
+        "opened_on",
+        "registered_on",
+        "replaced_on",
+        "submitted_on",
+        "withdrawn_on",
+    }
+)
+"""Fields that are the day of `meta.effectiveAt`, or today."""
+
+# What a text may hold: no control characters but tab and line break, and nothing that is not
+# Unicode. Half a surrogate pair cannot be encoded, and U+0000 is in no PostgreSQL text.
+_NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+Path = tuple[str, ...]
+
+
+@strawberry.input(description="What every command says of itself.")
+class CommandMeta:
+    command_id: UUID = strawberry.field(
+        description="Made by the client, and the idempotency key: a request that is repeated under "
+        "its id takes effect once. It is also the id of the movement or hold that it makes."
+    )
+    expected_version: int | None = strawberry.field(
+        default=None,
+        description="The version of the aggregate that the client has seen; the command is "
+        "refused if it has changed since. Left out, it does not matter.",
+    )
+    correlation_id: UUID | None = strawberry.field(
+        default=None, description="What this belongs to, for whoever reads the log."
+    )
+    effective_at: datetime | None = strawberry.field(
+        default=None,
+        description="When it happened in the world: its day, in UTC, is the booking date. Left "
+        "out, it is today.",
+    )
+
+
+class Issues:
+    """What is wrong with one input."""
+
+    def __init__(self) -> None:
+        self.found: list[FieldIssue] = []
+
+    def add(self, path: Path, rule: str, message: str) -> None:
+        where = [to_camel_case(step) for step in path]
+        self.found.append(FieldIssue(path=where, message=message, rule=rule))
+
+
+class Malformed(Exception):
+    """An input is not a command."""
+
+    def __init__(self, issues: Issues) -> None:
+        super().__init__()
+        self.issues = issues.found
+
+
+Read = Callable[[Any, Path, Issues], Any]
+
+
+class _Reader(NamedTuple):
+    """The GraphQL type of an input field, and how its value becomes the command's."""
+
+    type: Any
+    read: Read
+
+
+class _Part(NamedTuple):
+    """A field of an input type that is a field of the command."""
+
+    name: str
+    reader: _Reader
+    default: Any
+    """MISSING if it must be given."""
+
+
+@value
+class CommandInput:
+    """An input type and the command it stands for."""
+
+    command: type[Any]
+    input: type[Any]
+    parts: tuple[_Part, ...]
+    from_command_id: frozenset[str]
+    from_effective_date: frozenset[str]
+    made: Set[str]
+
+    def command_of(self, given: Any, today: date) -> Any:
+        """The command that an input stands for, or Malformed. If it says no day, it is `today`."""
+        issues = Issues()
+        meta: CommandMeta = given.meta
+        values = {part.name: _value(part, given, issues) for part in self.parts}
+        for name in self.made:
+            if values[name] is None:
+                values[name] = derived_id(meta.command_id, name)
+        day = meta.effective_at.astimezone(UTC).date() if meta.effective_at else today
+        values |= dict.fromkeys(self.from_command_id, meta.command_id)
+        values |= dict.fromkeys(self.from_effective_date, day)
+        if issues.found:
+            raise Malformed(issues)
+        return self.command(**values)
+
+    def dated_by_default(self, given: Any) -> bool:
+        """Whether the command's day is that of its arrival, so that a late retry differs."""
+        return bool(self.from_effective_date) and given.meta.effective_at is None
+
+
+def command_input(
+    command: type[Any],
+    *,
+    command_id: Sequence[str] = (),
+    made: Sequence[str] = (),
+    glossary: Mapping[str, str],
+    description: str,
+) -> CommandInput:
+    """The input of a command.
+
+    `command_id` names more fields that are the command's own id. `made` names ids of what the
+    command makes: they may be left out, and are then derived from the command's id. `glossary`
+    describes fields by name.
+    """
+    own = [f.name for f in fields(command)]
+    from_command_id = frozenset(n for n in own if n in COMMAND_ID or n in command_id)
+    from_effective_date = frozenset(n for n in own if n in EFFECTIVE_DATE)
+    nodes = {name: aggregate.__name__ for name, aggregate in HANDLERS[command].reads}
+    parts = [
+        part._replace(default=None) if part.name in made else part
+        for part in _parts(command, glossary, nodes)
+        if part.name not in from_command_id | from_effective_date
+    ]
+    name = f"{command.__name__}Input"
+    # What must be given stands before what may be left out, as in any Python signature.
+    ordered = sorted(parts, key=lambda part: part.default is not MISSING)
+    described = {
+        **glossary,
+        **{n: f"{glossary[n]} Derived from the command id if left out." for n in made},
+    }
+    input_type = _input_type(name, ordered, described, description, meta=True)
+    return CommandInput(
+        command=command,
+        input=input_type,
+        parts=tuple(ordered),
+        from_command_id=from_command_id,
+        from_effective_date=from_effective_date,
+        made=frozenset(made),
+    )
+
+
+def _value(part: _Part, given: Any, issues: Issues, path: Path = ()) -> Any:
+    found = getattr(given, part.name)
+    if found is None or found is strawberry.UNSET:
+        return None if part.default is MISSING else part.default
+    return part.reader.read(found, (*path, part.name), issues)
+
+
+def _parts(
+    cls: type[Any], glossary: Mapping[str, str], nodes: Mapping[str, str] | None = None
+) -> list[_Part]:
+    """The fields of a command or value; `nodes` says which hold the id of a node of which type."""
+    hints = get_type_hints(cls)
+    return [
+        _Part(
+            f.name,
+            _node_reader(nodes[f.name])
+            if nodes and f.name in nodes
+            else _reader(f.name, _required(hints[f.name]), glossary),
+            _default(f),
+        )
+        for f in fields(cls)
+    ]
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _required(hint: Any) -> Any:
+    """X of `X | None`."""
+    if get_origin(hint) in (Union, UnionType):
+        (inner,) = (arg for arg in get_args(hint) if arg is not NoneType)
+        return inner
+    return hint
+
+
+def _reader(  # noqa: PLR0911 -- one line for each kind of field
+    name: str, hint: Any, glossary: Mapping[str, str]
+) -> _Reader:
+    """How a field of this name and type is read."""
+    if name == "currency":
+        return _Reader(CurrencyCode, _read_text)
+    if hint is Money:
+        return _Reader(MoneyInput, _read_money)
+    if hint is str:
+        return _Reader(str, _read_text)
+    if get_origin(hint) is Personal:
+        return _Reader(str, _read_personal)
+    if get_origin(hint) is tuple:
+        return _list_reader(_reader(name, get_args(hint)[0], glossary))
+    if is_dataclass(hint):
+        assert isinstance(hint, type)
+        return _nested_reader(hint, glossary)
+    assert isinstance(hint, type)
+    assert issubclass(hint, bool | int | date | datetime | UUID | Enum), (name, hint)
+    return _Reader(hint, _read_as_is)
+
+
+def _read_as_is(given: Any, path: Path, issues: Issues) -> Any:
+    """Its scalar or enum has judged it already."""
+    return given
+
+
+def _read_text(given: str, path: Path, issues: Issues) -> str:
+    if len(given) > TEXT_MAX:
+        issues.add(path, "length", f"longer than {TEXT_MAX} characters")
+    if _NOT_TEXT.search(given):
+        issues.add(path, "text", "holds a control character, or half of a surrogate pair")
+    return given
+
+
+def _read_personal(given: str, path: Path, issues: Issues) -> Unsealed[str]:
+    return Unsealed(clear=_read_text(given, path, issues))
+
+
+def _read_money(given: MoneyInput, path: Path, issues: Issues) -> Money | None:
+    try:
+        return Money.parse(given.amount, given.currency)
+    except MalformedMoney as malformed:
+        about_currency = "ISO 4217" in str(malformed)
+        field = "currency" if about_currency else "amount"
+        issues.add((*path, field), field, str(malformed))
+        return None
+
+
+def _node_reader(type_name: str) -> _Reader:
+    def read(given: str, path: Path, issues: Issues) -> UUID | None:
+        try:
+            return uuid_of(given, type_name)
+        except NotAnId as not_an_id:
+            issues.add(path, "id", str(not_an_id))
+            return None
+
+    return _Reader(strawberry.ID, read)
+
+
+def _list_reader(item: _Reader) -> _Reader:
+    def read(given: Sequence[Any], path: Path, issues: Issues) -> tuple[Any, ...]:
+        if len(given) > ITEMS_MAX:
+            issues.add(path, "length", f"more than {ITEMS_MAX} items")
+            return ()
+        return tuple(item.read(one, (*path, str(n)), issues) for n, one in enumerate(given))
+
+    return _Reader(list[item.type], read)  # type: ignore[name-defined]  # made at run time
+
+
+_nested: dict[type[Any], tuple[type[Any], list[_Part]]] = {}
+"""One input type per value, however many commands hold it."""
+
+
+def _nested_reader(cls: type[Any], glossary: Mapping[str, str]) -> _Reader:
+    if cls not in _nested:
+        parts = sorted(_parts(cls, glossary), key=lambda part: part.default is not MISSING)
+        description = glossary[cls.__name__]
+        _nested[cls] = (_input_type(f"{cls.__name__}Input", parts, glossary, description), parts)
+    input_type, parts = _nested[cls]
+
+    def read(given: Any, path: Path, issues: Issues) -> Any:
+        before = len(issues.found)
+        values = {part.name: _value(part, given, issues, path) for part in parts}
+        if len(issues.found) > before:
+            return None
+        try:
+            return cls(**values)
+        except ValueError as malformed:
+            issues.add(path, "value", str(malformed))
+            return None
+
+    return _Reader(input_type, read)
+
+
+def _input_type(
+    name: str,
+    parts: Sequence[_Part],
+    glossary: Mapping[str, str],
+    description: str,
+    *,
+    meta: bool = False,
+) -> type[Any]:
+    """A strawberry input class of these fields, the meta first."""
+    annotations: dict[str, Any] = {}
+    body: dict[str, Any] = {}
+    if meta:
+        annotations["meta"] = CommandMeta
+        body["meta"] = strawberry.field(description="What every command says of itself.")
+    for part in parts:
+        required = part.default is MISSING
+        annotations[part.name] = part.reader.type if required else part.reader.type | None
+        body[part.name] = _input_field(part, glossary[part.name])
+    body |= {"__annotations__": annotations, "__module__": __name__}
+    made: type[Any] = type(name, (), body)
+    return strawberry.input(made, name=name, description=description)
+
+
+def _input_field(part: _Part, description: str) -> Any:
+    if part.default is MISSING:
+        return strawberry.field(description=description)
+    if isinstance(part.default, bool | Enum):
+        return strawberry.field(default=part.default, description=description)
+    return strawberry.field(default=None, description=description)

@@ -1,0 +1,193 @@
+"""Mutations: each is a command of the bank, sent as it is and answered as it was judged."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import strawberry
+from strawberry.utils.str_converters import to_snake_case
+
+from application import commands
+from application.commands import Origin, Outcome
+from domain import HANDLERS
+from domain.aggregate import permanent_name
+from domain.value import value
+from interfaces.graphql_api import answers
+from interfaces.graphql_api.answers import Answer, CommandReceipt
+from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.errors import UNAVAILABLE
+from interfaces.graphql_api.inputs import CommandInput, CommandMeta, Malformed, command_input
+from interfaces.graphql_api.scalars import Position
+from interfaces.graphql_api.values import EventRef
+
+COMMAND_SECONDS: Final = 20.0
+"""How long a mutation waits for its command. The command itself is not taken back by that: its
+outcome is found under its id."""
+
+
+@value
+class Offered:
+    """A command as a mutation; see `command_input` for `command_id` and `made`.
+
+    `subjects` are the fields of the command that name what its answer shows. Of a command on
+    record there are only the events: the subject is the stream that has one of type `first`.
+    """
+
+    description: str
+    subjects: tuple[str, ...] = ()
+    first: type[Any] = object
+    command_id: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+
+
+@value
+class Mutation:
+    """One command's way in and out."""
+
+    input: CommandInput
+    answer: Answer
+    subjects: tuple[str, ...]
+    first: type[Any]
+
+    @property
+    def command(self) -> type[Any]:
+        return self.input.command
+
+    async def answered(self, info: Info, given: Any) -> Any:
+        """Send the command that the input stands for, and answer for it."""
+        started = time.perf_counter()
+        answer = await self._answer(info.context, given)
+        code = answer.code.name if isinstance(answer, answers.CommandError) else None
+        info.context.metrics.commanded(
+            permanent_name(self.command), type(answer).__name__, code, time.perf_counter() - started
+        )
+        return answer
+
+    async def _answer(self, context: Context, given: Any) -> Any:
+        meta: CommandMeta = given.meta
+        today = datetime.now(UTC).date()
+        try:
+            command = self.input.command_of(given, today)
+            outcome = await self._outcome(context, given, command, today)
+        except Malformed as malformed:
+            return answers.ValidationFailed.of(malformed.issues)
+        except commands.CommandIdReused:
+            return answers.CommandIdReused.answer()
+        except (*UNAVAILABLE, TimeoutError):
+            return answers.Unavailable.answer()
+        finally:
+            await context.forget_reads()
+        subjects = [getattr(command, name) for name in self.subjects]
+        assert outcome.command_id == meta.command_id
+        return answered(context, self.answer, outcome, subjects)
+
+    async def _outcome(self, context: Context, given: Any, command: Any, today: date) -> Outcome:
+        try:
+            return await _executed(context, given.meta, command)
+        except commands.CommandIdReused:
+            if not self.input.dated_by_default(given):
+                raise
+        # The first request may have come before midnight, and so have been for another day. Its
+        # retry is the same command all the same.
+        recorded = await context.recorded(given.meta.command_id)
+        if recorded is None:
+            raise commands.CommandIdReused
+        first = recorded[1].at.astimezone(UTC).date()
+        for day in (first, first - timedelta(days=1)):
+            if day != today:
+                try:
+                    again = self.input.command_of(given, day)
+                    return await _executed(context, given.meta, again)
+                except commands.CommandIdReused:
+                    continue
+        raise commands.CommandIdReused
+
+
+async def _executed(context: Context, meta: CommandMeta, command: Any) -> Outcome:
+    origin = Origin(
+        command_id=meta.command_id,
+        actor=context.actor,
+        correlation_id=meta.correlation_id,
+        expected_version=meta.expected_version,
+    )
+    async with asyncio.timeout(COMMAND_SECONDS):
+        return await context.system.bank.execute(command, origin)
+
+
+def answered(context: Context, answer: Answer, outcome: Outcome, subjects: Sequence[UUID]) -> Any:
+    """What a client is told of an outcome; the first of `subjects` is whose version it learns."""
+    if isinstance(outcome, commands.Refused):
+        return answer.refused(outcome)
+    versions = [version for stream, version in outcome.wrote if stream == subjects[0]]
+    receipt = CommandReceipt(
+        command_id=outcome.command_id,
+        position=Position(outcome.position),
+        version=max(versions),
+        events=[EventRef(stream_id=stream, version=version) for stream, version in outcome.wrote],
+        consistency_token=context.token(outcome.position),
+        replayed=outcome.replayed,
+    )
+    return answer.success(receipt=receipt, subjects=tuple(subjects))
+
+
+MUTATIONS: Final[dict[str, Mutation]] = {}
+"""Every mutation by the permanent name of its command: how the record of one is answered for."""
+
+
+def mutations(
+    name: str,
+    answer: Answer,
+    offers: Mapping[type[Any], Offered],
+    glossary: Mapping[str, str],
+) -> type[Any]:
+    """The mutations of one aggregate, as a type to be merged into the schema's own."""
+    union = answer.union()
+    body = {
+        to_snake_case(command.__name__): _field(command, offered, answer, union, glossary)
+        for command, offered in offers.items()
+    }
+    return strawberry.type(type(name, (), {"__module__": __name__, **body}))
+
+
+def _field(
+    command: type[Any],
+    offered: Offered,
+    answer: Answer,
+    union: Any,
+    glossary: Mapping[str, str],
+) -> Any:
+    mutation = Mutation(
+        input=command_input(
+            command,
+            command_id=offered.command_id,
+            made=offered.made,
+            glossary=glossary,
+            description=f"What `{_camel(command)}` needs to know.",
+        ),
+        answer=answer,
+        subjects=offered.subjects or _subjects(command, answer),
+        first=offered.first,
+    )
+    MUTATIONS[permanent_name(command)] = mutation
+
+    async def resolve(info: Info, input: Any) -> Any:
+        return await mutation.answered(info, input)
+
+    resolve.__annotations__ |= {
+        "input": Annotated[mutation.input.input, strawberry.argument(description="The command.")],
+        "return": union,
+    }
+    return strawberry.mutation(resolver=resolve, description=offered.description)
+
+
+def _subjects(command: type[Any], answer: Answer) -> tuple[str, ...]:
+    """By default, the first stream of the answer's aggregate that the command reads."""
+    reads = HANDLERS[command].reads
+    return (next(name for name, aggregate in reads if aggregate is answer.success.aggregate),)
+
+
+def _camel(command: type[Any]) -> str:
+    return command.__name__[0].lower() + command.__name__[1:]

@@ -1,0 +1,147 @@
+"""The whole GraphQL schema, put together from one module per aggregate."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import strawberry
+from graphql import GraphQLError
+from graphql.pyutils import Undefined
+from strawberry.schema.config import StrawberryConfig
+from strawberry.tools import merge_types
+from strawberry.types.execution import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from interfaces.graphql_api import accounts, cards, customers, ledger, transactions, transfers
+from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.errors import BadUserInput, presented
+from interfaces.graphql_api.fields import field
+from interfaces.graphql_api.ids import split_global_id
+from interfaces.graphql_api.limits import EXTENSIONS
+from interfaces.graphql_api.outcomes import outcome, outcome_union
+from interfaces.graphql_api.paging import FIRST_MAX
+from interfaces.graphql_api.part import Part
+from interfaces.graphql_api.scalars import SCALARS
+from interfaces.graphql_api.values import Node
+
+PARTS: Final[tuple[Part, ...]] = (
+    customers.PART,
+    accounts.PART,
+    transactions.PART,
+    transfers.PART,
+    cards.PART,
+    ledger.PART,
+)
+"""Everything that the API shows and does. A new aggregate is a module beside these, and a line."""
+
+_FIND: Final = {name: find for part in PARTS for name, find in part.nodes.items()}
+
+_GlobalId = Annotated[strawberry.ID, strawberry.argument(description="The `id` of a node.")]
+
+
+@strawberry.type
+class _NodeQueries:
+    @field("Whatever has this global id; null if nothing has.")
+    async def node(self, info: Info, id: _GlobalId) -> Node | None:
+        found: Node | None = await _found(info.context, id)
+        return found
+
+    @field("Whatever has these global ids, in their order.")
+    async def nodes(
+        self,
+        info: Info,
+        ids: Annotated[
+            list[strawberry.ID], strawberry.argument(description="At most 100 global ids.")
+        ],
+    ) -> list[Node | None]:
+        if len(ids) > FIRST_MAX:
+            raise BadUserInput(f"at most {FIRST_MAX} ids at once")
+        found: list[Node | None] = await asyncio.gather(*(_found(info.context, i) for i in ids))
+        return found
+
+    @field(
+        "What a command was answered with, for when the answer was lost. Null: nothing of that id "
+        "is on record, so it may be sent again.",
+        shown_as=outcome_union([part.answer for part in PARTS if part.answer]) | None,
+    )
+    async def command(
+        self,
+        info: Info,
+        id: Annotated[UUID, strawberry.argument(description="The command's id.")],
+    ) -> Any:
+        return await outcome(info.context, id)
+
+
+async def _found(context: Context, id: str) -> Any:
+    named = split_global_id(id)
+    if named is None or named[0] not in _FIND:
+        raise BadUserInput("that is not the id of a node")
+    type_name, key = named
+    return await _FIND[type_name](context, key)
+
+
+class BankSchema(strawberry.Schema):
+    """Answers requests, and sees to it that no error leaves as it was raised."""
+
+    async def execute(  # noqa: PLR0913, PLR0917 -- the base class's
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        assert isinstance(context_value, Context)
+        context = context_value
+        try:
+            result = await super().execute(
+                query,
+                variable_values,
+                context_value,
+                root_value,
+                operation_name,
+                allowed_operation_types,
+                operation_extensions,
+            )
+        finally:
+            await context.close()
+        presented(result, operation_name, context.last_known.staleness)
+        context.metrics.requested(errors=bool(result.errors))
+        return result
+
+    def drop_null_defaults(self) -> None:
+        """What may be left out says so by being nullable: `= null` says nothing more, and would
+        stand behind every second argument."""
+        for graphql_type in self._schema.type_map.values():
+            for shown in getattr(graphql_type, "fields", {}).values():
+                for optional in (shown, *getattr(shown, "args", {}).values()):
+                    if getattr(optional, "default_value", Undefined) is None:
+                        optional.default_value = Undefined
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Nothing: defects are logged with their trace ids, where the answer is made."""
+
+
+def build_schema() -> BankSchema:
+    queries = [part.queries for part in PARTS if part.queries]
+    mutations = [part.mutations for part in PARTS if part.mutations]
+    schema = BankSchema(
+        query=_described(merge_types("Query", (*queries, _NodeQueries)), "What can be read."),
+        mutation=_described(
+            merge_types("Mutation", tuple(mutations)), "The bank's commands, by their names."
+        ),
+        extensions=EXTENSIONS,
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+    schema.drop_null_defaults()
+    return schema
+
+
+def _described(merged: type[Any], description: str) -> type[Any]:
+    merged.__strawberry_definition__.description = description
+    return merged

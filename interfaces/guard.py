@@ -1,0 +1,151 @@
+"""What stands before every request: who may ask from where, how much, and what browsers may do.
+
+Nobody is asked who they are yet, so the bank answers its own machine alone. A web page that a user
+of this machine has open is elsewhere, though its requests come from here: it is kept out by the
+name it asks for (a page that rebinds its own name to this machine still sends that name), and by
+having no way to send JSON without the browser asking first.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from typing import Final
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Nothing from elsewhere, and nothing that a page says of itself: no inline script or style."""
+
+_HEADERS: Final[Mapping[str, str]] = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+_RAW_HEADERS: Final = [(name.encode(), text.encode()) for name, text in _HEADERS.items()]
+
+_LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
+
+
+class TooLarge(Exception):
+    """A request's body is longer than allowed."""
+
+
+class Guard:
+    """ASGI middleware. `hosts` are names, besides those of the loopback, that may be asked for."""
+
+    def __init__(self, app: ASGIApp, *, body_bytes: int, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._body_bytes = body_bytes
+        self._hosts = _LOOPBACK_NAMES | hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(scope, send)
+        headers = dict(scope["headers"])
+        host = _name(headers.get(b"host", b"").decode("latin-1"))
+        if host not in self._hosts and not _is_loopback(host):
+            await answer.refuse(421, "MISDIRECTED", "this bank does not answer under that name")
+            return
+        if _length(headers) > self._body_bytes:
+            await answer.refuse(413, "BODY_TOO_LARGE", f"at most {self._body_bytes} bytes")
+            return
+        await self._judged(scope, receive, answer)
+
+    async def _judged(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        read = 0
+
+        async def bounded() -> Message:
+            nonlocal read
+            message = await receive()
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                if read > self._body_bytes:
+                    raise TooLarge
+            return message
+
+        try:
+            await self._app(scope, bounded, answer.send)
+        except TooLarge:
+            await answer.refuse(413, "BODY_TOO_LARGE", f"at most {self._body_bytes} bytes")
+        except Exception:
+            if scope["type"] == "websocket":
+                raise
+            trace_id = uuid4().hex
+            logger.exception("defect while answering", extra={"trace_id": trace_id})
+            await answer.refuse(500, "INTERNAL", "an internal error", trace_id)
+
+
+class _Answer:
+    """Sends what the app says, with the headers that every answer has."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._begun = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._begun = True
+            message = {**message, "headers": [*message.get("headers", ()), *_RAW_HEADERS]}
+        await self._send(message)
+
+    async def refuse(
+        self, status: int, code: str, message: str, trace_id: str | None = None
+    ) -> None:
+        """A problem as JSON, unless the answer has begun: then only breaking off says the truth."""
+        if self._scope["type"] == "websocket":
+            await self._send({"type": "websocket.close", "code": 1008, "reason": message})
+            return
+        if self._begun:
+            raise ConnectionAbortedError(code)
+        body = problem(code, message, trace_id)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def problem(code: str, message: str, trace_id: str | None = None) -> bytes:
+    """How everything but GraphQL says that something is wrong."""
+    said = {"code": code, "message": message, "traceId": trace_id}
+    error = {name: text for name, text in said.items() if text is not None}
+    return json.dumps({"error": error}, separators=(",", ":")).encode()
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without its port."""
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].lower()
+
+
+def _is_loopback(host: str) -> bool:
+    """All of 127.0.0.0/8 is this machine, and an address cannot be bound to another one."""
+    return re.fullmatch(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}", host, re.ASCII) is not None
+
+
+def _length(headers: Mapping[bytes, bytes]) -> int:
+    """What the request says of its length; what it sends is counted anyway."""
+    said = headers.get(b"content-length", b"0")
+    return int(said) if said.isdigit() else 0

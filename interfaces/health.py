@@ -1,0 +1,45 @@
+"""Whether the bank can be asked: for whoever starts it, balances load onto it, or watches it."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Final
+
+import psycopg
+
+from interfaces.database.migrate import MigrationError, status
+from interfaces.system import System
+from projections import PROJECTIONS
+from projections.read_models import ReadModelsUnavailable
+
+LAG_SECONDS: Final = 10.0
+"""Read models that are further behind than this are not fit to be asked."""
+
+_PATIENCE_SECONDS: Final = 5.0
+
+
+async def reasons_not_ready(system: System) -> list[str]:
+    """Why requests should go elsewhere; nothing if they may come."""
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return [*await _migrations(system), *await _read_models(system)]
+    except (psycopg.OperationalError, ReadModelsUnavailable, TimeoutError):
+        return ["the database does not answer"]
+
+
+async def _migrations(system: System) -> list[str]:
+    try:
+        found = await asyncio.to_thread(status, system.url)
+    except MigrationError as error:
+        return [str(error)]
+    return [f"{len(found.pending)} migrations are to be applied"] if found.pending else []
+
+
+async def _read_models(system: System) -> list[str]:
+    stands = await system.read_models.freshness()
+    missing = [f"the read model {p.name} is not built" for p in PROJECTIONS if p.name not in stands]
+    now = datetime.now(UTC)
+    return missing + [
+        f"the read model {name} is {stand.lag(now).total_seconds():.0f} s behind"
+        for name, stand in stands.items()
+        if stand.lag(now).total_seconds() > LAG_SECONDS
+    ]

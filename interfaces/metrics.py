@@ -1,0 +1,89 @@
+"""What the bank tells about itself, for Prometheus."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from projections.read_models import Freshness
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """A registry of its own, so that several apps in one process do not count for each other."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._commands = Counter(
+            "ledgertwin_commands",
+            "Commands answered, by their permanent name and the type of their answer",
+            ["command", "outcome"],
+            registry=self.registry,
+        )
+        self._refusals = Counter(
+            "ledgertwin_refusals",
+            "Commands that did not take effect, by code",
+            ["code"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "ledgertwin_command_seconds",
+            "From the arrival of a command to its answer",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._requests = Counter(
+            "ledgertwin_graphql_requests",
+            "GraphQL requests, by whether they were answered without an error",
+            ["errors"],
+            registry=self.registry,
+        )
+        self._batch = Gauge(
+            "ledgertwin_batch_commands_average",
+            "Commands in one transaction, on average over the latest ones",
+            registry=self.registry,
+        )
+        self._up = Gauge(
+            "ledgertwin_database_up",
+            "1 if the database answered this request for metrics",
+            registry=self.registry,
+        )
+        self._head = Gauge(
+            "ledgertwin_log_position", "The position of the last record", registry=self.registry
+        )
+        self._position = Gauge(
+            "ledgertwin_projection_position",
+            "The position up to which a read model shows everything",
+            ["projection"],
+            registry=self.registry,
+        )
+        self._lag = Gauge(
+            "ledgertwin_projection_lag_seconds",
+            "For how long there have been records that a read model does not show",
+            ["projection"],
+            registry=self.registry,
+        )
+
+    def commanded(self, command: str, outcome: str, code: str | None, seconds: float) -> None:
+        """A command was answered: with a type of answer, and with a code if it was refused."""
+        self._commands.labels(command, outcome).inc()
+        self._seconds.observe(seconds)
+        if code is not None:
+            self._refusals.labels(code).inc()
+
+    def requested(self, *, errors: bool) -> None:
+        self._requests.labels("yes" if errors else "no").inc()
+
+    def text(self, freshness: Mapping[str, Freshness] | None, batch_sizes: Sequence[int]) -> bytes:
+        """All of it, in Prometheus's text format. Without `freshness` the database is away: the
+        gauges that come from it keep what they last showed."""
+        self._up.set(freshness is not None)
+        self._batch.set(sum(batch_sizes) / len(batch_sizes) if batch_sizes else 0)
+        now = datetime.now(UTC)
+        for name, stand in (freshness or {}).items():
+            self._head.set(stand.head)
+            self._position.labels(name).set(stand.position)
+            self._lag.labels(name).set(stand.lag(now).total_seconds())
+        return generate_latest(self.registry)
