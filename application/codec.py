@@ -98,7 +98,7 @@ class Codec:
     def decode(self, topic: str, state: bytes) -> Envelope[Any]:
         """UnknownEvent or UnreadableEvent if the record does not say what this code can read."""
         if topic in self._upcasts:
-            topic, state = self._upcast(topic, state)
+            topic, state = self._upcasted(topic, state)
         adapter = self._envelopes.get(topic)
         if adapter is None:
             if topic not in self._classes:
@@ -111,6 +111,8 @@ class Codec:
             # Without the input: it could be anything, and it would stand in the traceback.
             problems = error.errors(include_input=False, include_url=False, include_context=False)
             raise UnreadableEvent(f"{topic}: {problems[:3]}") from None
+        except Exception as error:  # noqa: BLE001 -- whatever an event's own invariants raise
+            raise UnreadableEvent(f"{topic}: {type(error).__name__}") from None
 
     def encode_command(self, command: Any) -> bytes:
         """A command's fields as JSON; personal values show only that they are there."""
@@ -162,11 +164,15 @@ class Codec:
             adapter = self._data[cls] = TypeAdapter(cls)
         return adapter
 
-    def _upcast(self, topic: str, state: bytes) -> tuple[str, bytes]:
-        envelope = json.loads(state)
-        while topic in self._upcasts:
-            topic, upcast = self._upcasts[topic]
-            envelope["data"] = upcast(envelope["data"])
+    def _upcasted(self, name: str, state: bytes) -> tuple[str, bytes]:
+        topic = name
+        try:
+            envelope = json.loads(state)
+            while topic in self._upcasts:
+                topic, upcast = self._upcasts[topic]
+                envelope["data"] = upcast(envelope["data"])
+        except Exception as error:  # noqa: BLE001 -- an upcast is only for what was once written
+            raise UnreadableEvent(f"{name}: {type(error).__name__}") from None
         return topic, json.dumps(envelope).encode()
 
 
