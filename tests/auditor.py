@@ -1,0 +1,472 @@
+"""An auditor who keeps books of his own, in plain integers, and holds every answer against them.
+
+He knows the rules of domain.account, domain.transfer and domain.holding from their description,
+not from their code: he predicts whether a command is accepted, computes from the command what it
+must do, and only then looks at the events. Two ways to the same figures, and they must meet.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from domain import account as a
+from domain import holding, transfer
+from domain.card import CardSpendControlRemoved, CardSpendControlSet
+from domain.customer import CustomerClosed, CustomerOffboardingStarted
+from domain.money import Money
+from domain.postings import GL, Side
+
+CREDITS: Final = {"PAYMENT", "CARD", "INTEREST", "LOAN", "ACH_RETURN", "CHARGEBACK", "LEGAL"}
+DEBITS: Final = {
+    *("PAYMENT", "CARD", "OVERDRAFT_INTEREST", "TAX", "LOAN"),
+    *("FORCE_POST", "ACH_RETURN", "CHARGEBACK", "LEGAL"),
+}
+FORCED: Final = {"FORCE_POST", "ACH_RETURN", "CHARGEBACK", "LEGAL"}
+BY_CUSTOMER: Final = {"PAYMENT", "CARD"}
+
+Answer = Sequence[tuple[UUID, Sequence[Any]]] | str
+"""What a bank wrote, stream by stream; or the code of its refusal."""
+
+
+@dataclass
+class HoldPage:
+    """Law 5: placed + adjustments = captured + released + remaining."""
+
+    placed: int
+    expires_at: datetime | None
+    adjusted: int = 0
+    captured: int = 0
+    released: int = 0
+
+    @property
+    def remaining(self) -> int:
+        return self.placed + self.adjusted - self.captured - self.released
+
+
+@dataclass
+class Page:
+    """One account, as the auditor keeps it."""
+
+    currency: str
+    opened_on: date
+    limit: int
+    fees_are_forced: bool
+    last_used: date
+    status: str = "PENDING"
+    ledger: int = 0
+    holds: dict[UUID, HoldPage] = field(default_factory=dict)
+    waiting: dict[UUID, tuple[int, date]] = field(default_factory=dict)
+    blocks: dict[UUID, tuple[str, int, UUID | None]] = field(default_factory=dict)
+    holders: set[UUID] = field(default_factory=set)
+    undone: set[UUID] = field(default_factory=set)
+
+    @property
+    def held(self) -> int:
+        return sum(hold.remaining for hold in self.holds.values())
+
+    @property
+    def available(self) -> int:
+        """Law 4: available = ledger - held - uncollected - blocked + overdraft."""
+        uncollected = sum(minor for minor, _ in self.waiting.values())
+        blocked = sum(minor for _, minor, _ in self.blocks.values())
+        return self.ledger - self.held - uncollected - blocked + self.limit
+
+    @property
+    def alive(self) -> bool:
+        return self.status in {"OPEN", "DORMANT"}
+
+    @property
+    def ended(self) -> bool:
+        return self.status in {"CLOSED", "ESCHEATED"}
+
+    @property
+    def empty(self) -> bool:
+        return not (self.waiting or any(h.remaining for h in self.holds.values()))
+
+    def open_hold(self, hold_id: UUID) -> HoldPage | None:
+        hold = self.holds.get(hold_id)
+        return hold if hold and hold.remaining else None
+
+    def frozen(self, direction: str) -> bool:
+        return any(d in {direction, "ALL"} and not minor for d, minor, _ in self.blocks.values())
+
+    def deals_in(self, amount: Money) -> bool:
+        return amount.currency == self.currency and amount.minor > 0
+
+    def takes(self, amount: Money, booked: date) -> bool:
+        return (
+            self.alive
+            and self.deals_in(amount)
+            and not self.frozen("CREDIT")
+            and booked >= self.opened_on
+        )
+
+    def gives(self, amount: Money, booked: date) -> bool:
+        return (
+            self.status == "OPEN"
+            and self.deals_in(amount)
+            and not self.frozen("DEBIT")
+            and booked >= self.opened_on
+            and amount.minor <= self.available
+        )
+
+    def must_give(self, amount: Money, booked: date) -> bool:
+        return self.alive and self.deals_in(amount) and booked >= self.opened_on
+
+
+@dataclass
+class Moved:
+    """What a command did to one account's ledger balance."""
+
+    account_id: UUID
+    minor: int
+    what: str
+
+
+class Auditor:
+    def __init__(self) -> None:
+        self.pages: dict[UUID, Page] = {}
+        self.moved: dict[UUID, list[Moved]] = {}
+        self.holds: list[tuple[UUID, UUID]] = []
+        """Every (account, hold) there ever was, resolved ones too."""
+        self.spend_controls: set[tuple[UUID, UUID]] = set()
+        """The (card, control) pairs in force."""
+        self.leaving: set[UUID] = set()
+        """Customers whose offboarding has started."""
+        self.general_ledger: Counter[tuple[GL, str]] = Counter()
+        """What was debited less what was credited, by account and currency."""
+
+    def check(self, command: Any, command_id: UUID, answer: Answer) -> None:
+        """Hold an answer against the books, and enter it."""
+        expected = self.accepts(command)
+        if isinstance(answer, str):
+            assert expected is not True, f"refused with {answer}, though no rule forbids it"
+            return
+        assert expected is not False, "accepted, though a rule forbids it"
+        before = {account_id: page.available for account_id, page in self.pages.items()}
+        moved = [m for m in self._moves(command, command_id) if m.minor]
+        if moved:
+            self.moved[command_id] = moved
+        for m in moved:
+            self.pages[m.account_id].ledger += m.minor
+        self._enter(command, command_id)
+        for stream_id, events in answer:
+            for event in events:
+                self._note(stream_id, event)
+                self._check_event(stream_id, event, before)
+        self._check_postings(moved, [e for _, events in answer for e in events])
+
+    def remaining(self, account_id: UUID, hold_id: UUID) -> int:
+        """What is left of a hold; nothing of one that there never was."""
+        page = self.pages.get(account_id)
+        return page.holds[hold_id].remaining if page and hold_id in page.holds else 0
+
+    # What is accepted.
+
+    def accepts(self, command: Any) -> bool | None:
+        """Whether the rules allow it; None if they are not this auditor's to judge."""
+        match command:
+            case transfer.Transfer():
+                return self._accepts_transfer(command)
+            case transfer.ReverseMovement():
+                return self._accepts_reversal(command)
+            case _ if type(command) in a.Account.commands or isinstance(command, transfer.WaiveFee):
+                page = self.pages.get(command.account_id)
+                return page is not None and self._allows(page, command)
+            case _:
+                return None
+
+    def _allows(self, page: Page, command: Any) -> bool:
+        match command:
+            case a.ActivateAccount():
+                return page.status == "PENDING"
+            case a.DepositCash(amount=amount, booking_date=booked):
+                return page.takes(amount, booked)
+            case a.CreditAccount(kind=kind, amount=amount, booking_date=booked):
+                return kind in CREDITS and page.takes(amount, booked)
+            case a.WithdrawCash(amount=amount, booking_date=booked):
+                return page.gives(amount, booked)
+            case a.DebitAccount(kind=kind, amount=amount, booking_date=booked):
+                gives = page.must_give if kind in FORCED else page.gives
+                return kind in DEBITS and gives(amount, booked)
+            case a.ChargeFee(amount=amount, booking_date=booked):
+                if not page.must_give(amount, booked):
+                    return False
+                ordinary = amount.minor <= page.available and not page.frozen("DEBIT")
+                return page.fees_are_forced or ordinary
+            case a.CollectFunds(on=on):
+                return any(due <= on for _, due in page.waiting.values())
+            case a.PlaceHold(kind=kind, amount=amount):
+                return kind in {"CASH", "CARD", "PAYMENT"} and page.gives(amount, date.max)
+            case a.AdjustHold(hold_id=hold_id, delta=delta):
+                hold = page.open_hold(hold_id)
+                if hold is None or delta.currency != page.currency or delta.minor == 0:
+                    return False
+                if delta.minor > 0:
+                    return page.gives(delta, date.max)
+                return hold.remaining + delta.minor > 0
+            case a.CaptureHold(hold_id=hold_id, amount=amount, booking_date=booked):
+                hold = page.open_hold(hold_id)
+                return (
+                    hold is not None
+                    and amount.minor <= hold.remaining
+                    and page.status == "OPEN"
+                    and not page.frozen("DEBIT")
+                    and page.must_give(amount, booked)
+                )
+            case a.ReleaseHold(hold_id=hold_id):
+                return page.open_hold(hold_id) is not None
+            case a.ExpireHold(hold_id=hold_id, at=at):
+                hold = page.open_hold(hold_id)
+                return hold is not None and hold.expires_at is not None and hold.expires_at <= at
+            case a.SetOverdraftLimit(limit=limit):
+                return page.alive and limit.currency == page.currency and limit.minor >= 0
+            case a.RestrictAccount(restriction_id=restriction_id, direction=direction):
+                if page.ended or restriction_id in page.blocks:
+                    return False
+                part = command.amount
+                return part is None or (direction == "DEBIT" and page.deals_in(part))
+            case a.LiftAccountRestriction(restriction_id=restriction_id):
+                return restriction_id in page.blocks and page.blocks[restriction_id][2] is None
+            case a.MarkDormant(on=on):
+                return page.status == "OPEN" and on >= page.last_used + timedelta(days=365)
+            case a.ReactivateAccount():
+                return page.status == "DORMANT"
+            case a.EscheatAccount(booking_date=booked):
+                return (
+                    page.status == "DORMANT"
+                    and page.empty
+                    and page.ledger > 0
+                    and not page.frozen("DEBIT")
+                    and not any(minor for _, minor, _ in page.blocks.values())
+                    and booked >= page.opened_on
+                )
+            case a.CloseAccount(on=on):
+                return not page.ended and page.empty and page.ledger == 0 and on >= page.opened_on
+            case transfer.WaiveFee(original_id=original_id, booking_date=booked):
+                return any(
+                    m.account_id == command.account_id and m.what == "FEE"
+                    for m in self.moved.get(original_id, ())
+                ) and self._undoable(page, original_id, 1, booked)
+            case _:
+                raise NotImplementedError(type(command))
+
+    def _accepts_transfer(self, command: transfer.Transfer) -> bool:
+        debtor = self.pages.get(command.from_account_id)
+        creditor = self.pages.get(command.to_account_id)
+        return (
+            debtor is not None
+            and creditor is not None
+            and debtor is not creditor
+            and debtor.gives(command.amount, command.booking_date)
+            and creditor.takes(command.amount, command.booking_date)
+        )
+
+    def _accepts_reversal(self, command: transfer.ReverseMovement) -> bool:
+        moved = self.moved.get(command.original_id, [])
+        return any(m.account_id == command.account_id for m in moved) and all(
+            m.what not in {"REVERSAL", "WAIVER", "ESCHEAT"}
+            and self._undoable(
+                self.pages[m.account_id], command.original_id, -m.minor, command.booking_date
+            )
+            for m in moved
+        )
+
+    @staticmethod
+    def _undoable(page: Page, original_id: UUID, effect: int, booked: date) -> bool:
+        """Law 13: undone once; and what is taken back must be there, unless it never was usable."""
+        taken = -effect - page.waiting.get(original_id, (0, date.min))[0]
+        return (
+            page.alive
+            and original_id not in page.undone
+            and not page.frozen("DEBIT" if effect < 0 else "CREDIT")
+            and booked >= page.opened_on
+            and (taken <= 0 or taken <= page.available)
+        )
+
+    # What an accepted command does.
+
+    def _moves(self, command: Any, command_id: UUID) -> Iterable[Moved]:
+        match command:
+            case a.DepositCash(account_id=account_id, amount=amount):
+                yield Moved(account_id, amount.minor, "CASH")
+            case a.WithdrawCash(account_id=account_id, amount=amount):
+                yield Moved(account_id, -amount.minor, "CASH")
+            case a.CreditAccount(account_id=account_id, amount=amount, kind=kind):
+                yield Moved(account_id, amount.minor, kind)
+            case a.DebitAccount(account_id=account_id, amount=amount, kind=kind):
+                yield Moved(account_id, -amount.minor, kind)
+            case a.CaptureHold(account_id=account_id, amount=amount):
+                yield Moved(account_id, -amount.minor, "CAPTURE")
+            case a.ChargeFee(account_id=account_id, amount=amount):
+                yield Moved(account_id, -amount.minor, "FEE")
+            case a.EscheatAccount(account_id=account_id):
+                yield Moved(account_id, -self.pages[account_id].ledger, "ESCHEAT")
+            case transfer.Transfer(amount=amount):
+                yield Moved(command.from_account_id, -amount.minor, "TRANSFER")
+                yield Moved(command.to_account_id, amount.minor, "TRANSFER")
+            case transfer.ReverseMovement(original_id=original_id):
+                for m in self.moved[original_id]:
+                    yield Moved(m.account_id, -m.minor, "REVERSAL")
+            case transfer.WaiveFee(account_id=account_id, original_id=original_id):
+                (m,) = self.moved[original_id]
+                yield Moved(account_id, -m.minor, "WAIVER")
+            case _:
+                pass
+
+    def _enter(self, command: Any, command_id: UUID) -> None:
+        """What an accepted command does beside moving money."""
+        page = self.pages.get(getattr(command, "account_id", command_id))
+        match command:
+            case transfer.Transfer(from_account_id=account_id, booking_date=booked):
+                debtor = self.pages[account_id]
+                debtor.last_used = max(debtor.last_used, booked)
+            case transfer.ReverseMovement(original_id=original_id):
+                for m in self.moved[original_id]:
+                    self.pages[m.account_id].undone.add(original_id)
+                    self.pages[m.account_id].waiting.pop(original_id, None)
+            case _:
+                pass
+        if page is None:
+            return
+        match command:
+            case a.DepositCash(booking_date=used) | a.WithdrawCash(booking_date=used):
+                page.last_used = max(page.last_used, used)
+            case a.DebitAccount(kind=kind, booking_date=used) if kind in BY_CUSTOMER:
+                page.last_used = max(page.last_used, used)
+            case a.CreditAccount(value_date=due, booking_date=booked) if due and due > booked:
+                page.waiting[command_id] = (command.amount.minor, due)
+            case a.CollectFunds(on=on):
+                page.waiting = {i: (m, due) for i, (m, due) in page.waiting.items() if due > on}
+            case a.PlaceHold(amount=amount, expires_at=expires_at):
+                page.holds[command_id] = HoldPage(placed=amount.minor, expires_at=expires_at)
+                self.holds.append((command.account_id, command_id))
+            case a.AdjustHold(hold_id=hold_id, delta=delta):
+                page.holds[hold_id].adjusted += delta.minor
+            case a.CaptureHold(hold_id=hold_id, amount=amount, final=final):
+                hold = page.holds[hold_id]
+                hold.captured += amount.minor
+                hold.released += hold.remaining if final else 0
+                page.last_used = max(page.last_used, command.booking_date)
+            case a.ReleaseHold(hold_id=hold_id) | a.ExpireHold(hold_id=hold_id):
+                page.holds[hold_id].released += page.holds[hold_id].remaining
+            case a.SetOverdraftLimit(limit=limit):
+                page.limit = limit.minor
+            case a.RestrictAccount(restriction_id=restriction_id, direction=direction):
+                part = command.amount.minor if command.amount else 0
+                page.blocks[restriction_id] = (direction, part, None)
+            case a.LiftAccountRestriction(restriction_id=restriction_id):
+                del page.blocks[restriction_id]
+            case a.ActivateAccount():
+                page.status = "OPEN"
+            case a.MarkDormant():
+                page.status = "DORMANT"
+            case a.ReactivateAccount(on=on):
+                page.status = "OPEN"
+                page.last_used = max(page.last_used, on)
+            case a.EscheatAccount():
+                page.status = "ESCHEATED"
+            case a.CloseAccount():
+                page.status = "CLOSED"
+            case transfer.WaiveFee(original_id=original_id):
+                page.undone.add(original_id)
+            case holding.AddHolder(customer_id=customer_id):
+                page.holders.add(customer_id)
+            case _:
+                pass
+
+    # What the events say.
+
+    def _note(self, stream_id: UUID, event: Any) -> None:
+        """What is not in the command: an opening, and a customer's restriction of his accounts.
+
+        And what others want to know of cards and customers, which this auditor does not judge.
+        """
+        match event:
+            case CardSpendControlSet(control=control):
+                self.spend_controls.add((stream_id, control.control_id))
+            case CardSpendControlRemoved(control_id=control_id):
+                self.spend_controls.remove((stream_id, control_id))
+            case CustomerOffboardingStarted():
+                self.leaving.add(stream_id)
+            case CustomerClosed():
+                self.leaving.remove(stream_id)
+            case a.AccountOpened():
+                self.pages[stream_id] = Page(
+                    currency=event.currency,
+                    opened_on=event.opened_on,
+                    limit=event.overdraft_limit.minor,
+                    fees_are_forced=event.fees_may_overdraw,
+                    last_used=event.opened_on,
+                    holders={event.customer_id},
+                )
+            case a.AccountActivated():
+                self.pages[stream_id].status = "OPEN"
+            case a.AccountRestricted(customer_id=UUID()):
+                blocked = (event.direction, 0, event.customer_id)
+                self.pages[stream_id].blocks[event.restriction_id] = blocked
+            case a.AccountRestrictionLifted(restriction_id=restriction_id):
+                self.pages[stream_id].blocks.pop(restriction_id, None)
+            case _:
+                pass
+
+    def _check_event(self, stream_id: UUID, event: Any, before: dict[UUID, int]) -> None:
+        page = self.pages.get(stream_id)
+        if page is None:
+            return
+        if hasattr(event, "balance_after"):
+            assert event.balance_after == Money(minor=page.ledger, currency=page.currency)
+        match event:
+            case a.CashWithdrawn():
+                # Law 6: no ordinary debit overdraws.
+                assert page.available >= 0
+            case a.MoneyDebited(kind=kind, overdrawn=overdrawn):
+                assert overdrawn is (page.available < 0)
+                assert kind in FORCED or not overdrawn
+            case a.FeeCharged(overdrawn=overdrawn):
+                assert overdrawn is (page.available < 0)
+                assert page.fees_are_forced or not overdrawn
+            case a.MovementReversed():
+                assert page.available >= min(0, before[stream_id])
+            case a.HoldCaptured(hold_id=hold_id):
+                # A capture takes what was held, so it lowers nobody's available balance.
+                assert page.available >= before[stream_id]
+                assert event.remaining.minor == page.holds[hold_id].remaining
+            case a.HoldAdjusted(hold_id=hold_id, new_amount=new_amount):
+                assert new_amount.minor == page.holds[hold_id].remaining
+            case a.FundsCollected(amount=amount):
+                assert page.available == before[stream_id] + amount.minor
+            case a.HoldReleased(amount=amount) | a.HoldExpired(amount=amount):
+                assert page.available == before[stream_id] + amount.minor
+            case a.AccountClosed():
+                assert (page.ledger, page.held) == (0, 0)
+            case _:
+                pass
+
+    def _check_postings(self, moved: list[Moved], events: list[Any]) -> None:
+        """Laws 1 and 2, and that the general ledger agrees with the accounts."""
+        by_gl: Counter[tuple[GL, str]] = Counter()
+        for event in events:
+            for leg in getattr(event, "postings", ()):
+                by_gl[leg.gl, leg.currency] += leg.minor if leg.side is Side.DEBIT else -leg.minor
+        for currency in {currency for _, currency in by_gl}:
+            assert sum(minor for (_, c), minor in by_gl.items() if c == currency) == 0
+            assert by_gl[GL.TRANSFERS_IN_TRANSIT, currency] == 0
+        expected: Counter[str] = Counter()
+        for m in moved:
+            expected[self.pages[m.account_id].currency] -= m.minor
+        deposits = {c: minor for (gl, c), minor in by_gl.items() if gl is GL.CUSTOMER_DEPOSITS}
+        assert {c: m for c, m in deposits.items() if m} == {c: m for c, m in expected.items() if m}
+        assert bool(by_gl) is bool(moved), "what moves no money leaves the general ledger alone"
+        self.general_ledger.update(by_gl)
+
+    def check_general_ledger(self) -> None:
+        """The deposits on the general ledger are the sum of the accounts, in every currency."""
+        owed: Counter[str] = Counter()
+        for page in self.pages.values():
+            owed[page.currency] += page.ledger
+        for currency in {page.currency for page in self.pages.values()}:
+            assert self.general_ledger[GL.CUSTOMER_DEPOSITS, currency] == -owed[currency]

@@ -1,0 +1,35 @@
+"""The laws of the bank hold for the pure domain, and every event of it was put to the test."""
+
+from collections import Counter
+from typing import ClassVar
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from domain import AGGREGATES
+from domain.aggregate import permanent_name
+from tests.laws import BankLaws
+
+TestTheLawsOfTheBank = BankLaws.TestCase
+
+
+def test_arbitrary_commands_reach_every_event() -> None:
+    class Seeded(BankLaws):
+        reached: ClassVar[Counter[str]] = Counter()
+
+    # Few examples for each of many seeds: after the first ten, Hypothesis mostly varies old ones.
+    for number in range(20):
+        run_state_machine_as_test(
+            seed(number)(Seeded),
+            settings=settings(
+                max_examples=9,
+                stateful_step_count=80,
+                database=None,
+                deadline=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+    every = {permanent_name(event) for aggregate in AGGREGATES for event in aggregate.events}
+    assert every - set(Seeded.reached) == set()
