@@ -7,7 +7,7 @@ customer legs: the account and the general ledger cannot tell two stories.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from enum import StrEnum, unique
 from typing import Final, Self, assert_never, get_args
@@ -26,7 +26,7 @@ from domain.restriction import (
     forbids,
     in_force,
 )
-from domain.value import value
+from domain.value import changed, value
 
 DORMANT_AFTER: Final = timedelta(days=365)
 """Without activity of the customer's own for this long, an account may be called dormant."""
@@ -862,7 +862,7 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                     minor=event.amount.minor,
                     value_date=event.value_date,
                 )
-                return replace(moved, awaiting=(*moved.awaiting, late))._recounted()
+                return changed(moved, awaiting=(*moved.awaiting, late))._recounted()
             case MoneyDebited(kind=kind):
                 return self._moved(event, by_customer=kind in BY_CUSTOMER)
             case HoldPlaced():
@@ -871,10 +871,10 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                 )
                 return self._with_hold(event.hold_id, hold)
             case HoldAdjusted():
-                hold = replace(self.holds[event.hold_id], remaining=event.new_amount.minor)
+                hold = changed(self.holds[event.hold_id], remaining=event.new_amount.minor)
                 return self._with_hold(event.hold_id, hold)
             case HoldCaptured():
-                hold = replace(self.holds[event.hold_id], remaining=event.remaining.minor)
+                hold = changed(self.holds[event.hold_id], remaining=event.remaining.minor)
                 moved = self._moved(event, by_customer=True)
                 return moved._with_hold(event.hold_id, hold if hold.remaining else None)
             case HoldReleased(hold_id=hold_id) | HoldExpired(hold_id=hold_id):
@@ -885,9 +885,9 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                 moved = self._moved(event, by_customer=False)
                 left = tuple(u for u in self.awaiting if u.movement_id != event.original_id)
                 undone = self.undone | {event.original_id}
-                return replace(moved, awaiting=left, undone=undone)._recounted()
+                return changed(moved, awaiting=left, undone=undone)._recounted()
             case AccountOpened():
-                return replace(
+                return changed(
                     self,
                     status=Status.PENDING,
                     currency=event.currency,
@@ -898,14 +898,14 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                     holders={event.customer_id: HolderRole.OWNER},
                 )
             case AccountActivated():
-                return replace(self, status=Status.OPEN)
+                return changed(self, status=Status.OPEN)
             case HolderAdded():
-                return replace(self, holders={**self.holders, event.customer_id: event.role})
+                return changed(self, holders={**self.holders, event.customer_id: event.role})
             case FundsCollected(movement_ids=ids):
                 left = tuple(u for u in self.awaiting if u.movement_id not in ids)
-                return replace(self, awaiting=left)._recounted()
+                return changed(self, awaiting=left)._recounted()
             case OverdraftLimitSet(limit=limit):
-                return replace(self, overdraft_limit=limit.minor)
+                return changed(self, overdraft_limit=limit.minor)
             case AccountRestricted(amount=amount):
                 restriction = Restriction(
                     restriction_id=event.restriction_id,
@@ -913,19 +913,19 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                     amount=amount.minor if amount is not None else None,
                     customer_id=event.customer_id,
                 )
-                return replace(self, restrictions=(*self.restrictions, restriction))._recounted()
+                return changed(self, restrictions=(*self.restrictions, restriction))._recounted()
             case AccountRestrictionLifted(restriction_id=lifted):
                 kept = tuple(r for r in self.restrictions if r.restriction_id != lifted)
-                return replace(self, restrictions=kept)._recounted()
+                return changed(self, restrictions=kept)._recounted()
             case AccountBecameDormant():
-                return replace(self, status=Status.DORMANT)
+                return changed(self, status=Status.DORMANT)
             case AccountReactivated(on=on):
-                return replace(self, status=Status.OPEN, last_activity=max(self.last_activity, on))
+                return changed(self, status=Status.OPEN, last_activity=max(self.last_activity, on))
             case AccountEscheated():
                 moved = self._moved(event, by_customer=False)
-                return replace(moved, status=Status.ESCHEATED)
+                return changed(moved, status=Status.ESCHEATED)
             case AccountClosed():
-                return replace(self, status=Status.CLOSED)
+                return changed(self, status=Status.CLOSED)
             case _:
                 assert_never(event)
 
@@ -1219,7 +1219,7 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         )
 
     def _moved(self, event: Movement, *, by_customer: bool) -> Self:
-        return replace(
+        return changed(
             self,
             ledger=self.ledger + customer_leg(event.postings),
             last_activity=max(self.last_activity, event.booking_date)
@@ -1232,14 +1232,14 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         before = self.holds[hold_id].remaining if hold_id in self.holds else 0
         holds = {other: h for other, h in self.holds.items() if other != hold_id}
         if hold is None:
-            return replace(self, holds=holds, held=self.held - before)
-        return replace(
+            return changed(self, holds=holds, held=self.held - before)
+        return changed(
             self, holds=holds | {hold_id: hold}, held=self.held - before + hold.remaining
         )
 
     def _recounted(self) -> Self:
         """The sums that `available` needs, after their parts have changed."""
-        return replace(
+        return changed(
             self,
             uncollected=sum(u.minor for u in self.awaiting),
             blocked=sum(r.amount for r in self.restrictions if r.amount is not None),

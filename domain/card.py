@@ -10,7 +10,7 @@ The card's number never comes here: a token stands for it, with its first and la
 import calendar
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from datetime import date
 from enum import StrEnum, unique
 from typing import Final, Self, assert_never, get_args
@@ -22,7 +22,7 @@ from domain.customer import Customer
 from domain.decision import Decision, History, deciding
 from domain.money import CurrencyMismatch, Money
 from domain.refusal import AlreadyExists, NotFound, Refusal
-from domain.value import value
+from domain.value import changed, value
 
 TRAILING_MIN: Final = 10
 TRAILING_MAX: Final = 31 * 24 * 60 * 60
@@ -502,7 +502,7 @@ class Card(Aggregate[CardCommand, CardEvent]):
     def evolve(self, event: CardEvent) -> Self:
         match event:
             case CardIssued():
-                return replace(
+                return changed(
                     self,
                     account_id=event.account_id,
                     customer_id=event.customer_id,
@@ -513,25 +513,25 @@ class Card(Aggregate[CardCommand, CardEvent]):
                     spend_controls={c.control_id: c for c in event.spend_controls},
                 )
             case CardActivated():
-                return replace(self, activated=True)
+                return changed(self, activated=True)
             case CardFrozen():
-                return replace(self, frozen=True)
+                return changed(self, frozen=True)
             case CardUnfrozen():
-                return replace(self, frozen=False)
+                return changed(self, frozen=False)
             case CardBlocked():
-                return replace(self, blocked=True)
+                return changed(self, blocked=True)
             case CardUnblocked():
-                return replace(self, blocked=False)
+                return changed(self, blocked=False)
             case CardExpired():
-                return replace(self, expired=True)
+                return changed(self, expired=True)
             case CardReplaced() | CardClosed():
-                return replace(self, closed=True)
+                return changed(self, closed=True)
             case CardSpendControlSet(control=control):
                 controls = {**self.spend_controls, control.control_id: control}
-                return replace(self, spend_controls=controls)
+                return changed(self, spend_controls=controls)
             case CardSpendControlRemoved(control_id=removed):
                 left = {kept: c for kept, c in self.spend_controls.items() if kept != removed}
-                return replace(self, spend_controls=left)
+                return changed(self, spend_controls=left)
             case _:
                 assert_never(event)
 

@@ -9,7 +9,7 @@ concerns the customer's accounts is decided in holding.py.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from datetime import date
 from enum import StrEnum, unique
 from typing import Final, Self, assert_never, get_args
@@ -26,7 +26,7 @@ from domain.restriction import (
     RestrictionUnknown,
     in_force,
 )
-from domain.value import value
+from domain.value import changed, value
 
 KYC_TIERS: Final = (1, 2, 3)
 """Basic, full, enhanced. Without one (0) there is no movement of money."""
@@ -538,20 +538,20 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
     def evolve(self, event: CustomerEvent) -> Self:
         match event:
             case CustomerRegistered():
-                return replace(self, stage=CustomerStatus.PROSPECT)
+                return changed(self, stage=CustomerStatus.PROSPECT)
             case CustomerContactChanged():
                 return self
             case KycEvidenceSubmitted():
                 first = self.stage is CustomerStatus.PROSPECT
-                return replace(
+                return changed(
                     self,
                     stage=CustomerStatus.KYC_PENDING if first else self.stage,
                     evidence={**self.evidence, event.evidence_id: event.maker},
                 )
             case CustomerScreened(outcome=outcome):
-                return replace(self, screening=outcome)
+                return changed(self, screening=outcome)
             case KycApproved():
-                return replace(
+                return changed(
                     self,
                     stage=CustomerStatus.ACTIVE,
                     kyc_tier=event.tier,
@@ -559,30 +559,30 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
                     evidence={},
                 )
             case KycRejected():
-                return replace(self, stage=CustomerStatus.REJECTED, evidence={})
+                return changed(self, stage=CustomerStatus.REJECTED, evidence={})
             case KycInformationRequested():
-                return replace(self, stage=CustomerStatus.KYC_REVIEW)
+                return changed(self, stage=CustomerStatus.KYC_REVIEW)
             case KycExpired():
-                return replace(self, stage=CustomerStatus.KYC_REVIEW, kyc_tier=0)
+                return changed(self, stage=CustomerStatus.KYC_REVIEW, kyc_tier=0)
             case CustomerRiskRated(rating=rating):
-                return replace(self, risk=rating)
+                return changed(self, risk=rating)
             case ConsentGranted(purpose=purpose, version=version):
-                return replace(self, consents={**self.consents, purpose: version})
+                return changed(self, consents={**self.consents, purpose: version})
             case ConsentWithdrawn(purpose=withdrawn):
                 left = {p: v for p, v in self.consents.items() if p != withdrawn}
-                return replace(self, consents=left)
+                return changed(self, consents=left)
             case CustomerRestricted(restriction_id=restriction_id, direction=direction):
                 restriction = Restriction(restriction_id=restriction_id, direction=direction)
-                return replace(self, restrictions=(*self.restrictions, restriction))
+                return changed(self, restrictions=(*self.restrictions, restriction))
             case CustomerRestrictionLifted(restriction_id=lifted):
                 kept = tuple(r for r in self.restrictions if r.restriction_id != lifted)
-                return replace(self, restrictions=kept)
+                return changed(self, restrictions=kept)
             case AccountLinked(account_id=account_id, role=role):
-                return replace(self, accounts={**self.accounts, account_id: role})
+                return changed(self, accounts={**self.accounts, account_id: role})
             case CustomerOffboardingStarted():
-                return replace(self, stage=CustomerStatus.OFFBOARDING)
+                return changed(self, stage=CustomerStatus.OFFBOARDING)
             case CustomerClosed():
-                return replace(self, stage=CustomerStatus.CLOSED)
+                return changed(self, stage=CustomerStatus.CLOSED)
             case _:
                 assert_never(event)
 

@@ -4,7 +4,6 @@ There is no general-ledger aggregate (it would be one stream that everybody writ
 that moves money carries its balanced postings, and the ledger is their sum.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum, unique
 from typing import Final
@@ -98,11 +97,11 @@ def mirrored(postings: Iterable[Posting]) -> tuple[Posting, ...]:
 
 def customer_leg(postings: Iterable[Posting]) -> int:
     """What the postings do to the customer's ledger balance, in minor units (credits are plus)."""
-    return sum(
-        leg.minor if leg.side is Side.CREDIT else -leg.minor
-        for leg in postings
-        if leg.gl is GL.CUSTOMER_DEPOSITS
-    )
+    effect = 0
+    for leg in postings:
+        if leg.gl is GL.CUSTOMER_DEPOSITS:
+            effect += leg.minor if leg.side is Side.CREDIT else -leg.minor
+    return effect
 
 
 class Posted:
@@ -113,10 +112,12 @@ class Posted:
     postings: tuple[Posting, ...]
 
     def __post_init__(self) -> None:
-        difference: Counter[str] = Counter()
+        difference: dict[str, int] = {}
         for leg in self.postings:
-            if leg.minor <= 0:
+            minor, currency = leg.minor, leg.currency
+            if minor <= 0:
                 raise UnbalancedPostings(f"a leg is more than zero: {leg}")
-            difference[leg.currency] += leg.minor if leg.side is Side.DEBIT else -leg.minor
-        if not self.postings or any(difference.values()):
+            signed = minor if leg.side is Side.DEBIT else -minor
+            difference[currency] = difference.get(currency, 0) + signed
+        if not difference or any(difference.values()):
             raise UnbalancedPostings(f"debits and credits differ: {self.postings}")

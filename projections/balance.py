@@ -39,8 +39,8 @@ from domain.account import (
 from domain.postings import customer_leg
 from domain.recorded import Recorded
 from domain.restriction import Direction
-from domain.value import value
-from projections.projection import Document, Key, Minor, changed
+from domain.value import changed, value
+from projections.projection import Document, Key, Minor
 
 
 @value

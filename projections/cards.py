@@ -24,8 +24,8 @@ from domain.card import (
     SpendControl,
 )
 from domain.recorded import Recorded
-from domain.value import value
-from projections.projection import Document, Key, changed
+from domain.value import changed, value
+from projections.projection import Document, Key
 
 
 @value

@@ -37,8 +37,8 @@ from domain.customer import (
 from domain.personal import personal_fields
 from domain.recorded import Recorded
 from domain.restriction import Direction
-from domain.value import value
-from projections.projection import Document, Key, changed
+from domain.value import changed, value
+from projections.projection import Document, Key
 
 
 @value

@@ -7,8 +7,8 @@ from typing import Final, get_args
 from domain.account import Movement
 from domain.postings import GL, Side
 from domain.recorded import Recorded
-from domain.value import value
-from projections.projection import Document, Key, Minor, changed
+from domain.value import changed, value
+from projections.projection import Document, Key, Minor
 
 
 @value

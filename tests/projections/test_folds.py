@@ -41,11 +41,12 @@ from domain.customer import (
 from domain.personal import Retention
 from domain.postings import GL, transfer_postings
 from domain.restriction import Direction
+from domain.value import changed
 from projections.balance import BALANCES, Balance, OpenHold
 from projections.cards import CARDS, CardRow
 from projections.customers import CUSTOMERS, CustomerTwin
 from projections.ledger import LEDGER
-from projections.projection import changed, fold_records, rows_of
+from projections.projection import fold_records, rows_of
 from projections.transactions import TRANSACTIONS, Transaction
 from tests.examples import (
     ACCOUNT,
