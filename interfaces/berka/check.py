@@ -15,7 +15,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from domain.value import value
-from interfaces.berka.mapping import movement_ids
+from interfaces.berka.mapping import movement_id
 from interfaces.berka.same_day import ROUNDING, Placed
 
 _BATCH: Final = 2000
@@ -150,11 +150,19 @@ async def compare(
 
 async def _balances(batch: Sequence[Placed], balances_after: BalancesAfter) -> list[int | None]:
     """The bank's balance after each; a movement that needed an overdraft has its second id."""
-    ids = [movement_ids(placed.transaction.trans_id) for placed in batch]
-    found = await balances_after([first for first, _ in ids])
-    retried = [second for first, second in ids if first not in found]
-    again = await balances_after(retried) if retried else {}
-    return [found.get(first, again.get(second)) for first, second in ids]
+    trans_ids = [placed.transaction.trans_id for placed in batch]
+    found = await _by_transaction(trans_ids, balances_after, overdrawn=False)
+    refused = [trans_id for trans_id in trans_ids if trans_id not in found]
+    found |= await _by_transaction(refused, balances_after, overdrawn=True)
+    return [found.get(trans_id) for trans_id in trans_ids]
+
+
+async def _by_transaction(
+    trans_ids: Sequence[int], balances_after: BalancesAfter, *, overdrawn: bool
+) -> dict[int, int]:
+    ids = {movement_id(trans_id, overdrawn=overdrawn): trans_id for trans_id in trans_ids}
+    found = await balances_after(list(ids))
+    return {ids[movement]: balance for movement, balance in found.items()}
 
 
 def _note(

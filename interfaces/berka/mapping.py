@@ -7,6 +7,7 @@ a person beyond that is made up from the client's number, and looks it.
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, assert_never
 from uuid import UUID, uuid5
@@ -86,10 +87,12 @@ def identifier(kind: str, number: int, step: str = "") -> UUID:
     return uuid5(NAMESPACE, f"{kind}:{number}:{step}")
 
 
+@lru_cache(maxsize=100_000)
 def customer_id(client_id: int) -> UUID:
     return identifier("client", client_id, "customer")
 
 
+@lru_cache(maxsize=100_000)
 def account_id(number: int) -> UUID:
     return identifier("account", number, "account")
 
@@ -98,13 +101,13 @@ def card_id(number: int) -> UUID:
     return identifier("card", number, "card")
 
 
-def movement_ids(trans_id: int) -> tuple[UUID, UUID]:
-    """The ids of a transaction's movement: the usual one, and that of its second attempt.
+def movement_id(trans_id: int, *, overdrawn: bool = False) -> UUID:
+    """The id of a transaction's movement: the usual one, or that of its second attempt.
 
     The old bank let accounts run below zero. This one refuses the movement, and a refused id stays
     refused; so an overdraft is arranged and the movement asked for again under the second id.
     """
-    return identifier("trans", trans_id), identifier("trans", trans_id, "overdrawn")
+    return identifier("trans", trans_id, "overdrawn" if overdrawn else "")
 
 
 def registration(
@@ -218,10 +221,10 @@ def card(row: CardRow, disposition: Disposition) -> Iterator[Instruction]:
 
 def movement(row: Transaction, *, overdrawn: bool = False) -> Instruction:
     """What a transaction does to its account; `overdrawn` is the second attempt."""
-    movement_id = movement_ids(row.trans_id)[overdrawn]
+    command_id = movement_id(row.trans_id, overdrawn=overdrawn)
     what: dict[str, Any] = {
         "account_id": account_id(row.account_id),
-        "movement_id": movement_id,
+        "movement_id": command_id,
         "amount": Money(minor=row.amount, currency=CURRENCY),
         "booking_date": row.on,
     }
@@ -243,7 +246,7 @@ def movement(row: Transaction, *, overdrawn: bool = False) -> Instruction:
             command = DebitAccount(**what, **whom, kind=_KINDS[row.nature])
         case _:
             assert_never(row.nature)
-    return Instruction(command=command, command_id=movement_id, actor=CLERK)
+    return Instruction(command=command, command_id=command_id, actor=CLERK)
 
 
 def overdraft(row: Transaction, limit: int) -> Instruction:

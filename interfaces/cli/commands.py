@@ -6,8 +6,12 @@ from typing import Annotated
 
 import typer
 
-from interfaces.cli import database, history, importing, proof, serving
+from interfaces.cli.database import migrate, rebuild, status
+from interfaces.cli.history import replay
+from interfaces.cli.importing import berka
+from interfaces.cli.proof import verify
 from interfaces.cli.running import out
+from interfaces.cli.serving import demo, serve, worker
 from interfaces.worker import LOG_FORMAT
 
 app = typer.Typer(
@@ -35,15 +39,15 @@ def configure(
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format=LOG_FORMAT)
 
 
-app.command()(serving.serve)
-app.command()(serving.demo)
-app.command()(serving.worker)
-app.command()(history.replay)
-app.command()(proof.verify)
-app.command()(database.rebuild)
-imports.command()(importing.berka)
-databases.command()(database.migrate)
-databases.command()(database.status)
+app.command()(serve)
+app.command()(demo)
+app.command()(worker)
+app.command()(replay)
+app.command()(verify)
+app.command()(rebuild)
+imports.command()(berka)
+databases.command()(migrate)
+databases.command()(status)
 
 
 @app.command()

@@ -55,6 +55,8 @@ def demo(host: Host = None, port: Port = None) -> None:
 
     async def announce(system: System) -> None:
         await _populate(system, told)
+        # So that the very first question is answered in full.
+        await system.read_models.wait_for(await asyncio.to_thread(system.log.head), _CATCH_UP)
         out.print(_invitation(_address(settings), told), markup=False)
 
     _serve(settings, announce)
@@ -187,4 +189,16 @@ Nobody in it is real.
   {address}/readyz    whether it is ready
 
 Try this in GraphiQL:
+
+{{
+  customer(id: "{told.customer_to_show}") {{
+    name
+    accounts {{ role account {{ product balance {{ amount currency }} }} }}
+    cards(first: 3) {{ edges {{ node {{ last4 status }} }} }}
+  }}
+  transactions(accountId: "{told.account_to_show}", first: 5) {{
+    edges {{ node {{ bookingDate kind counterparty amount {{ amount currency }} }} }}
+  }}
+  trialBalance {{ proven }}
+}}
 """
