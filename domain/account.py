@@ -766,7 +766,17 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             case CreditAccount(kind=kind):
                 if kind not in CREDIT_AGAINST or kind in (MovementKind.CASH, MovementKind.TRANSFER):
                     raise KindNotAllowed
-                return [self.credit(command)]
+                return [
+                    self.credit(
+                        movement_id=command.movement_id,
+                        kind=kind,
+                        amount=command.amount,
+                        booking_date=command.booking_date,
+                        value_date=command.value_date,
+                        counterparty=command.counterparty,
+                        reference=command.reference,
+                    )
+                ]
             case DebitAccount(kind=kind):
                 if kind not in DEBIT_AGAINST or kind in (
                     MovementKind.CASH,
@@ -775,7 +785,17 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                     MovementKind.ESCHEAT,
                 ):
                     raise KindNotAllowed
-                return [self.debit(command)]
+                return [
+                    self.debit(
+                        movement_id=command.movement_id,
+                        kind=kind,
+                        amount=command.amount,
+                        booking_date=command.booking_date,
+                        value_date=command.value_date,
+                        counterparty=command.counterparty,
+                        reference=command.reference,
+                    )
+                ]
             case CollectFunds(on=on):
                 due = [u for u in self.awaiting if u.value_date <= on]
                 if not due:
@@ -985,33 +1005,53 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             raise RestrictionOfCustomer
         return AccountRestrictionLifted(restriction_id=restriction_id)
 
-    def credit(self, command: CreditAccount) -> MoneyCredited:
-        self._require_credit(command.amount, command.booking_date)
+    def credit(  # noqa: PLR0913 -- what a movement is
+        self,
+        *,
+        movement_id: UUID,
+        kind: MovementKind,
+        amount: Money,
+        booking_date: date,
+        value_date: date | None = None,
+        counterparty: str | None = None,
+        reference: str | None = None,
+    ) -> MoneyCredited:
+        self._require_credit(amount, booking_date)
         return MoneyCredited(
-            movement_id=command.movement_id,
-            kind=command.kind,
-            amount=command.amount,
-            booking_date=command.booking_date,
-            value_date=command.value_date or command.booking_date,
-            postings=self._credit_postings(command.kind, command.amount),
-            balance_after=self._money(self.ledger + command.amount.minor),
-            counterparty=command.counterparty,
-            reference=command.reference,
+            movement_id=movement_id,
+            kind=kind,
+            amount=amount,
+            booking_date=booking_date,
+            value_date=value_date or booking_date,
+            postings=self._credit_postings(kind, amount),
+            balance_after=self._money(self.ledger + amount.minor),
+            counterparty=counterparty,
+            reference=reference,
         )
 
-    def debit(self, command: DebitAccount) -> MoneyDebited:
-        self._require_debit(command.amount, command.booking_date, command.kind)
+    def debit(  # noqa: PLR0913 -- what a movement is
+        self,
+        *,
+        movement_id: UUID,
+        kind: MovementKind,
+        amount: Money,
+        booking_date: date,
+        value_date: date | None = None,
+        counterparty: str | None = None,
+        reference: str | None = None,
+    ) -> MoneyDebited:
+        self._require_debit(amount, booking_date, kind)
         return MoneyDebited(
-            movement_id=command.movement_id,
-            kind=command.kind,
-            amount=command.amount,
-            booking_date=command.booking_date,
-            value_date=command.value_date or command.booking_date,
-            postings=self._debit_postings(command.kind, command.amount),
-            balance_after=self._money(self.ledger - command.amount.minor),
-            counterparty=command.counterparty,
-            reference=command.reference,
-            overdrawn=self.available < command.amount.minor,
+            movement_id=movement_id,
+            kind=kind,
+            amount=amount,
+            booking_date=booking_date,
+            value_date=value_date or booking_date,
+            postings=self._debit_postings(kind, amount),
+            balance_after=self._money(self.ledger - amount.minor),
+            counterparty=counterparty,
+            reference=reference,
+            overdrawn=self.available < amount.minor,
         )
 
     def reverse(

@@ -10,8 +10,6 @@ from uuid import UUID
 
 from domain.account import (
     Account,
-    CreditAccount,
-    DebitAccount,
     FeeCharged,
     Movement,
     MovementKind,
@@ -76,26 +74,20 @@ def make_transfer(command: Transfer, history: History) -> Decision:
     debtor.require_known()
     creditor.require_known()
     debited = debtor.debit(
-        DebitAccount(
-            account_id=command.from_account_id,
-            movement_id=command.transfer_id,
-            kind=MovementKind.TRANSFER,
-            amount=command.amount,
-            booking_date=command.booking_date,
-            counterparty=str(command.to_account_id),
-            reference=command.reference,
-        )
+        movement_id=command.transfer_id,
+        kind=MovementKind.TRANSFER,
+        amount=command.amount,
+        booking_date=command.booking_date,
+        counterparty=str(command.to_account_id),
+        reference=command.reference,
     )
     credited = creditor.credit(
-        CreditAccount(
-            account_id=command.to_account_id,
-            movement_id=command.transfer_id,
-            kind=MovementKind.TRANSFER,
-            amount=command.amount,
-            booking_date=command.booking_date,
-            counterparty=str(command.from_account_id),
-            reference=command.reference,
-        )
+        movement_id=command.transfer_id,
+        kind=MovementKind.TRANSFER,
+        amount=command.amount,
+        booking_date=command.booking_date,
+        counterparty=str(command.from_account_id),
+        reference=command.reference,
     )
     return sorted(
         [(command.from_account_id, [debited]), (command.to_account_id, [credited])],
