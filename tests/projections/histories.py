@@ -38,7 +38,17 @@ from domain.refusal import Refusal
 from domain.restriction import Direction
 from domain.transfer import ReverseMovement, Transfer
 from domain.value import value
-from tests.examples import ACCOUNT, ADA, BOB, OPENED, OPENING_DAY, OTHER_ACCOUNT, active, owning
+from tests.examples import (
+    ACCOUNT,
+    ADA,
+    BOB,
+    OPENED,
+    OPENING_DAY,
+    OTHER_ACCOUNT,
+    active,
+    deposited,
+    owning,
+)
 from tests.scenario import InMemoryHistory
 
 COMMANDS = UUID("00000000-0000-4000-8000-00000000000c")
@@ -133,20 +143,22 @@ class Chronicle:
 
 
 def two_accounts() -> Chronicle:
-    """Ada and Bob, each with an account in euros."""
+    """Ada and Bob, each with an account in euros and something on it."""
     chronicle = Chronicle()
     for customer, account in ((ADA, ACCOUNT), (BOB, OTHER_ACCOUNT)):
         chronicle.write(customer, *active(customer), *owning(account))
-        chronicle.write(account, replace(OPENED[0], customer_id=customer), *OPENED[1:])
+        opened = replace(OPENED[0], customer_id=customer)
+        chronicle.write(account, opened, *OPENED[1:], deposited(500_00))
     return chronicle
 
 
 # --- arbitrary commands ---------------------------------------------------------------------------
 
 accounts = st.sampled_from([ACCOUNT, OTHER_ACCOUNT])
-few_ids = st.integers(1, 4).map(lambda n: UUID(int=n))
-amounts = st.builds(Money, minor=st.integers(1, 200_00) | st.just(10**15), currency=st.just("EUR"))
-days = st.integers(0, 500).map(lambda n: OPENING_DAY + timedelta(days=n))
+few_ids = st.integers(1, 2).map(lambda n: UUID(int=n))
+MINORS = (1, 5, 10, 300_00, 10**15)
+amounts = st.builds(Money, minor=st.sampled_from(MINORS), currency=st.just("EUR"))
+days = st.sampled_from([0, 60, 61, 500]).map(lambda n: OPENING_DAY + timedelta(days=n))
 texts = st.sampled_from([None, "rent", 'said "so" \\ {a,b}', "NULL", "", "česky, 漢字", "nul\x00"])
 
 _CREDITS = (MovementKind.PAYMENT, MovementKind.INTEREST, MovementKind.LOAN)
@@ -231,7 +243,7 @@ COMMANDS_OF_ALL_KINDS: st.SearchStrategy[Any] = st.one_of(
         ReverseMovement,
         account_id=accounts,
         movement_id=few_ids,
-        original_id=st.integers(0, 20).map(lambda n: UUID(int=n)),
+        original_id=st.integers(0, 12).map(lambda n: UUID(int=n)),
         reason=st.just("a mistake"),
         booking_date=days,
     ),
@@ -260,9 +272,10 @@ COMMANDS_OF_ALL_KINDS: st.SearchStrategy[Any] = st.one_of(
 
 
 @st.composite
-def chronicles(draw: st.DrawFn, most: int = 60) -> Chronicle:
+def chronicles(draw: st.DrawFn, fewest: int = 30, most: int = 60) -> Chronicle:
     """Two accounts, and whatever came of arbitrary commands."""
     chronicle = two_accounts()
-    for n, command in enumerate(draw(st.lists(COMMANDS_OF_ALL_KINDS, max_size=most))):
+    commands = draw(st.lists(COMMANDS_OF_ALL_KINDS, min_size=fewest, max_size=most))
+    for n, command in enumerate(commands):
         chronicle.execute(command, UUID(int=n))
     return chronicle

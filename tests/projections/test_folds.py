@@ -3,11 +3,16 @@ from datetime import timedelta
 from typing import Any
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.account import (
     Account,
+    AccountBecameDormant,
     AccountClosed,
+    AccountEscheated,
     AccountRestricted,
+    FeeCharged,
+    FeeWaived,
     HoldCaptured,
     HolderAdded,
     HolderRole,
@@ -20,23 +25,41 @@ from domain.card import (
     Card,
     CardActivated,
     CardBlocked,
+    CardClosed,
     CardEndReason,
     CardEvent,
+    CardExpired,
     CardExpiry,
     CardFrozen,
     CardIssued,
     CardReplaced,
+    CardSpendControlRemoved,
+    CardSpendControlSet,
     CardStatus,
     CardType,
     CardUnblocked,
+    CardUnfrozen,
+    SpendControl,
+    SpendWindow,
 )
 from domain.customer import (
     ConsentGranted,
     ConsentWithdrawn,
+    Customer,
+    CustomerClosed,
     CustomerContactChanged,
+    CustomerEvent,
+    CustomerOffboardingStarted,
     CustomerRestricted,
     CustomerRestrictionLifted,
+    CustomerRiskRated,
+    CustomerScreened,
     CustomerStatus,
+    KycExpired,
+    KycInformationRequested,
+    KycRejected,
+    RiskRating,
+    ScreeningOutcome,
 )
 from domain.personal import Retention
 from domain.postings import GL, transfer_postings
@@ -51,9 +74,11 @@ from projections.transactions import TRANSACTIONS, Transaction
 from tests.examples import (
     ACCOUNT,
     ADA,
+    APPROVED,
     BOB,
     CARD,
     DAY,
+    EVIDENCE_SUBMITTED,
     HOLD,
     MOVEMENT,
     NEW_CARD,
@@ -65,6 +90,7 @@ from tests.examples import (
     deposited,
     eur,
     owning,
+    registered,
     sealed,
 )
 from tests.projections.histories import Chronicle, chronicles, recorded
@@ -325,10 +351,94 @@ def test_a_replaced_card_is_closed_and_names_its_successor() -> None:
     assert (row.status, row.replaced_by) == (CardStatus.CLOSED, NEW_CARD)
 
 
-def test_a_card_is_what_its_aggregate_says() -> None:
-    events: list[CardEvent] = [ISSUED, CardActivated(on=DAY), CardFrozen()]
-    (row,) = fold_records(CARDS, recorded(CARD, *events)).values()
-    assert row.status is Card().after(events).status
+CARD_EVENTS: list[CardEvent] = [
+    CardActivated(on=DAY),
+    CardFrozen(),
+    CardUnfrozen(),
+    CardBlocked(reason="fraud"),
+    CardUnblocked(reason="cleared"),
+    CardExpired(on=DAY),
+    CardClosed(reason=CardEndReason.LOST, on=DAY),
+    CardSpendControlSet(control=SpendControl(control_id=HOLD, window=SpendWindow.DAY, count=3)),
+    CardSpendControlRemoved(control_id=HOLD),
+]
+
+
+@given(st.lists(st.sampled_from(CARD_EVENTS), max_size=8))
+def test_a_card_is_what_its_aggregate_says(happened: list[CardEvent]) -> None:
+    row = card_after(*happened)
+    card = Card().after([ISSUED, *happened])
+    assert row.status is card.status
+    assert row.spend_controls == tuple(card.spend_controls.values())
+
+
+CUSTOMER_EVENTS: list[CustomerEvent] = [
+    EVIDENCE_SUBMITTED,
+    APPROVED,
+    KycRejected(reasons=("blurred",), reviewer="officer", on=DAY),
+    KycInformationRequested(items=("passport",), reviewer="officer", on=DAY),
+    KycExpired(on=DAY),
+    CustomerScreened(screening_id=HOLD, list_version="1", outcome=ScreeningOutcome.POTENTIAL_MATCH),
+    CustomerRiskRated(rating=RiskRating.HIGH, factors=("cash",)),
+    ConsentGranted(purpose="marketing", version="1", granted_on=DAY),
+    CustomerRestricted(
+        restriction_id=RESTRICTION, direction=Direction.ALL, reason_code="C", legal_basis="L"
+    ),
+    CustomerRestrictionLifted(restriction_id=RESTRICTION),
+    CustomerOffboardingStarted(reason="moves", on=DAY),
+    CustomerClosed(on=DAY),
+]
+
+
+@given(st.lists(st.sampled_from(CUSTOMER_EVENTS), max_size=10))
+def test_a_customer_is_what_its_aggregate_says(happened: list[CustomerEvent]) -> None:
+    (row,) = fold_records(CUSTOMERS, recorded(ADA, registered(), *happened)).values()
+    customer = Customer().after([registered(), *happened])
+    shown = (row.status, row.stage, row.kyc_tier, row.screening, row.risk)
+    known = (customer.status, customer.stage, customer.kyc_tier, customer.screening, customer.risk)
+    assert shown == known
+    restrictions = [restriction.restriction_id for restriction in customer.restrictions]
+    assert [restriction.restriction_id for restriction in row.restrictions] == restrictions
+    in_force = {p: c.version for p, c in row.consents.items() if c.withdrawn_on is None}
+    assert in_force == customer.consents
+
+
+def test_a_dormant_account_can_be_escheated() -> None:
+    escheated = AccountEscheated(
+        movement_id=MOVEMENT,
+        authority="State",
+        amount=eur(5_00),
+        booking_date=DAY,
+        value_date=DAY,
+        postings=transfer_postings(GL.CUSTOMER_DEPOSITS, GL.ESCHEAT, 5_00, "EUR"),
+        balance_after=eur(0),
+    )
+    row = balance_after(deposited(5_00), AccountBecameDormant(on=DAY), escheated)
+    assert (row.status, row.ledger) == (Status.ESCHEATED, 0)
+
+
+def test_a_waived_fee_names_the_fee_it_gives_back() -> None:
+    fee = FeeCharged(
+        movement_id=HOLD,
+        fee_code="MONTHLY",
+        amount=eur(1_00),
+        booking_date=DAY,
+        value_date=DAY,
+        postings=transfer_postings(GL.CUSTOMER_DEPOSITS, GL.FEE_INCOME, 1_00, "EUR"),
+        balance_after=eur(-1_00),
+    )
+    waived = FeeWaived(
+        movement_id=MOVEMENT,
+        original_id=HOLD,
+        amount=eur(1_00),
+        booking_date=DAY,
+        value_date=DAY,
+        postings=transfer_postings(GL.FEE_INCOME, GL.CUSTOMER_DEPOSITS, 1_00, "EUR"),
+        balance_after=eur(0),
+    )
+    charged, given_back = transactions_of(fee, waived)
+    assert (charged.reference, charged.amount) == ("MONTHLY", -1_00)
+    assert (given_back.undoes, given_back.amount) == (HOLD, 1_00)
 
 
 def test_a_changed_row_is_another_row_and_leaves_the_first_as_it_was() -> None:

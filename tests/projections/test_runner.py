@@ -17,9 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.account import CashDeposited, DepositCash
+from domain.account import AccountRestricted, CashDeposited, DepositCash
 from domain.money import Money
 from domain.recorded import Recorded
+from domain.restriction import Direction
 from domain.transfer import Transfer
 from projections import PROJECTIONS
 from projections.balance import BALANCES, Balance, Balances
@@ -27,7 +28,7 @@ from projections.projection import Document, Feed, Key, Projection, fold_records
 from projections.runner import Progress, RebuildUnderWay, Runner
 from projections.store import Table, tracked
 from projections.transactions import TRANSACTIONS
-from tests.examples import ACCOUNT, DAY, OPENED, OTHER_ACCOUNT, deposited, eur
+from tests.examples import ACCOUNT, DAY, OPENED, OTHER_ACCOUNT, RESTRICTION, deposited, eur
 from tests.projections.histories import (
     Chronicle,
     MemoryLog,
@@ -419,7 +420,16 @@ def test_two_rebuilds_at_once_are_refused(database: str) -> None:
         with pytest.raises(RebuildUnderWay):
             other.rebuild()
 
-    runner(database, log, batch=100).rebuild(progress=rebuild_as_well)
+    runner(database, log).rebuild(progress=rebuild_as_well)
+
+
+def test_what_postgresql_cannot_hold_does_not_stop_a_read_model(database: str) -> None:
+    """U+0000 is a character of JSON and of Python, and anybody may send it."""
+    reason = "nul\x00 and \\u0000"
+    blocked = AccountRestricted(restriction_id=RESTRICTION, direction=Direction.ALL, reason=reason)
+    runner(database, MemoryLog(recorded(ACCOUNT, *OPENED, blocked))).catch_up()
+    (shown,) = rows_in(database, BALANCES)[ACCOUNT,].restrictions
+    assert shown.reason == "nul\ufffd and \\u0000"
 
 
 def test_what_a_killed_rebuild_left_behind_is_cleaned_up(database: str) -> None:

@@ -1,0 +1,1 @@
+"""Measures the bank beside what people would use instead: see docs/benchmarks.md."""
