@@ -1,0 +1,139 @@
+"""Through `bank.execute`: two accounts, balanced postings, hash links, the command's record."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Final
+from uuid import UUID
+
+import uvloop
+
+from application.bank import Bank
+from application.commands import Accepted
+from bench.apart import Contestant, Orders, apart
+from bench.founding import Pairs, Refusing, bank_at, found, origin_of, transfer
+from bench.measuring import Contest, Work, work_of
+from bench.place import Place
+from bench.sizes import Sizes
+from domain.value import value
+
+DATABASE: Final = "bank"
+_TICK: Final = 0.002
+_NONE: Final = object()
+
+
+@value
+class BankOrder:
+    """So many callers, each of whom sends his next transfer when the last one is answered; or, with
+    a `rate`, that many transfers a second whether the bank keeps up or not. A round ends early when
+    `at_most` transfers were sent."""
+
+    callers: int
+    seconds: float
+    hot: bool = False
+    rate: int | None = None
+    at_most: int | None = None
+
+
+def named(callers: int, *, hot: bool) -> str:
+    return f"bank, {callers} callers{', one hot account' if hot else ''}"
+
+
+@contextmanager
+def contest(place: Place, sizes: Sizes) -> Iterator[Contest]:
+    with place.bank_database(DATABASE) as url:
+        accounts = found(url, place.home, sizes.accounts)
+        with bank_apart(url, place.home, accounts) as bank:
+            yield {
+                named(callers, hot=hot): partial(
+                    place.measured,
+                    DATABASE,
+                    partial(bank.order, BankOrder(callers=callers, seconds=sizes.seconds, hot=hot)),
+                )
+                for hot in (False, True)
+                for callers in sizes.callers
+            }
+
+
+@contextmanager
+def bank_apart(
+    url: str, home: Path, accounts: Sequence[UUID]
+) -> Iterator[Contestant[BankOrder, Work]]:
+    """A bank in a process of its own, which does a round of transfers at each order."""
+    with apart(_serve, url, home, accounts) as bank:
+        yield bank
+
+
+def _serve(
+    orders: Orders[BankOrder, Work | str], url: str, home: Path, accounts: Sequence[UUID]
+) -> None:
+    # As the server does.
+    uvloop.run(_answer(orders, url, home, accounts))
+
+
+async def _answer(
+    orders: Orders[BankOrder, Work | str], url: str, home: Path, accounts: Sequence[UUID]
+) -> None:
+    random = Random(1)
+    async with bank_at(url, home) as system:
+        orders.answer("ready")
+        while (order := await asyncio.to_thread(orders.next)) is not None:
+            # Every other round would otherwise have the same pairs, and the same surprises.
+            orders.answer(await taken(system.bank, order, accounts, random))
+
+
+async def taken(bank: Bank, order: BankOrder, accounts: Sequence[UUID], random: Random) -> Work:
+    """A round of transfers between these accounts."""
+    pairs = Pairs(accounts, hot=order.hot, random=random)
+    return await (_closed if order.rate is None else _paced)(bank, order, pairs)
+
+
+async def _closed(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
+    clock, latencies = time.perf_counter, list[float]()
+
+    left = itertools.repeat(None) if order.at_most is None else iter(range(order.at_most))
+
+    async def call() -> None:
+        began = clock()
+        while began < end and next(left, _NONE) is not _NONE:
+            await _sent(bank, pairs)
+            ended = clock()
+            latencies.append(ended - began)
+            began = ended
+
+    cpu, start = time.process_time(), clock()
+    end = start + order.seconds
+    await asyncio.gather(*(call() for _ in range(order.callers)))
+    return work_of(latencies, clock() - start, time.process_time() - cpu)
+
+
+async def _paced(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
+    """Latencies count from when a transfer was due, so a pause of ours is nobody's good luck."""
+    assert order.rate is not None
+    clock, latencies = time.perf_counter, list[float]()
+
+    async def call(due: float) -> None:
+        await _sent(bank, pairs)
+        latencies.append(clock() - due)
+
+    cpu, start = time.process_time(), clock()
+    async with asyncio.TaskGroup() as sent:
+        for number in range(int(order.seconds * order.rate)):
+            due = start + number / order.rate
+            while clock() < due:  # noqa: ASYNC110 -- for the clock, which has no event
+                await asyncio.sleep(_TICK)
+            sent.create_task(call(due))
+    return work_of(latencies, clock() - start, time.process_time() - cpu)
+
+
+async def _sent(bank: Bank, pairs: Pairs) -> None:
+    debtor, creditor = pairs.next()
+    command = transfer(debtor, creditor, 1)
+    outcome = await bank.execute(command, origin_of(command))
+    if not isinstance(outcome, Accepted):
+        raise Refusing(outcome)

@@ -1,0 +1,109 @@
+"""How fast a log is verified, beside nothing but reading its records and hashing each."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from hashlib import sha256
+from struct import Struct
+from typing import Final
+
+from application.event_log import EventLog, RawRecord, open_log
+from application.verification import PAGE_RECORDS, verify
+from bench.apart import Orders, apart
+from bench.findings import Figure, Findings, Group
+from bench.founding import found
+from bench.history import RECORDS_EACH, lengthen
+from bench.measuring import Measured, Work, alternate, fastest, median_rate, ratio
+from bench.place import Place
+from bench.sizes import Sizes
+from interfaces.system import bank_codec
+
+DATABASE: Final = "verified"
+MILLION_SECONDS: Final = 10.0
+VERIFIED: Final = "verify"
+LIMITS: Final = ("reading and hashing, in turn", "reading and hashing, reading ahead")
+_HASHED: Final = Struct(">QH")
+
+
+class NotIntact(Exception):
+    """The log that was made does not verify: nothing that was measured on it means anything."""
+
+
+def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings:
+    with place.bank_database(DATABASE) as url:
+        tell("making a log")
+        accounts = found(url, place.home, max(sizes.accounts // 5, 2))
+        log = open_log(bank_codec(), url=url)
+        try:
+            lengthen(url, log, accounts, (sizes.verified_records - log.head()) // RECORDS_EACH)
+        finally:
+            log.close()
+        place.checkpoint()
+        measured: Measured = {}
+        with apart(_serve, url) as auditor:
+            contest = {
+                name: partial(place.measured, DATABASE, partial(auditor.order, name))
+                for name in (VERIFIED, *LIMITS)
+            }
+            alternate(contest, sizes.rounds, measured, tell)
+    limit = fastest(measured, LIMITS)
+    million = 1e6 / median_rate(measured[VERIFIED])
+    return Findings(
+        groups=(Group(title="Verifying", unit="records", measured=measured),),
+        figures=(
+            Figure(
+                name="to verify a million records", value=million, unit="s", limit=MILLION_SECONDS
+            ),
+        ),
+        ratios={"verify_vs_limit": ratio(measured[VERIFIED], measured[limit])},
+        notes=(f"verify_vs_limit: against {limit}",),
+    )
+
+
+def _serve(orders: Orders[str, Work | str], url: str) -> None:
+    log = open_log(bank_codec(), url=url)
+    ways: dict[str, Callable[[EventLog], int]] = {
+        VERIFIED: _verified,
+        LIMITS[0]: lambda log: sum(map(_hashed, _pages(log))),
+        LIMITS[1]: lambda log: sum(map(_hashed, _read_ahead(log))),
+    }
+    try:
+        orders.answer("ready")
+        for name in orders:
+            cpu, start = time.process_time(), time.perf_counter()
+            done = ways[name](log)
+            seconds = time.perf_counter() - start
+            orders.answer(Work(done=done, seconds=seconds, cpu_seconds=time.process_time() - cpu))
+    finally:
+        log.close()
+
+
+def _verified(log: EventLog) -> int:
+    found = verify(log)
+    if not found.intact:
+        raise NotIntact(found.first_bad)
+    return found.records
+
+
+def _pages(log: EventLog) -> Iterator[Sequence[RawRecord]]:
+    for first in range(1, log.head() + 1, PAGE_RECORDS):
+        yield log.stretch(first, first + PAGE_RECORDS - 1)
+
+
+def _read_ahead(log: EventLog) -> Iterator[Sequence[RawRecord]]:
+    """The same, with the next page on its way while this one is hashed."""
+    pages = _pages(log)
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = reader.submit(next, pages, None)
+            yield page
+
+
+def _hashed(page: Sequence[RawRecord]) -> int:
+    names: dict[str, bytes] = {}
+    for _, stream, version, topic, state in page:
+        name = names.get(topic) or names.setdefault(topic, topic.encode())
+        sha256(b"\0" + stream + _HASHED.pack(version, len(name)) + name + state).digest()
+    return len(page)
