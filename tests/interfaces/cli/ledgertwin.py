@@ -72,7 +72,9 @@ def read_until(process: "subprocess.Popen[str]", pattern: str) -> str:
 
 
 def get(url: str) -> str:
-    with urlopen(url, timeout=10) as answer:  # noqa: S310 -- this machine's own
+    """A page, as a browser gets it."""
+    request = Request(url, headers={"accept": "text/html, */*"})  # noqa: S310 -- this machine's own
+    with urlopen(request, timeout=10) as answer:  # noqa: S310
         text: str = answer.read().decode()
         return text
 

@@ -210,7 +210,7 @@ def test_an_unreachable_database_is_said_in_one_line(tmp_path: Path) -> None:
 def test_a_data_directory_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     ledgertwin = Ledgertwin(tmp_path / "home")
     ledgertwin.run("db", "migrate")
-    (ledgertwin.home / "format").write_text("999\n")
+    (ledgertwin.home / "postgres" / "format").write_text("999\n")
     run = ledgertwin.run("verify")
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
@@ -245,7 +245,7 @@ def test_the_demo_is_served_and_says_what_to_ask(tmp_path: Path) -> None:
     assert len(links) == len(answers) == 3
     assert "errors" not in answer
     assert answer["data"]["trialBalance"]["proven"] is True
-    assert not (tmp_path / "data").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
