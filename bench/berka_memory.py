@@ -87,8 +87,7 @@ class Watch:
         if self._rows % self._every == 0:
             rate = self._rows / (time.monotonic() - self._began)
             now = f"{self._rows:>9,} rows {memory() / 1024**2:>7,.1f} MiB {rate:>7,.0f}/s"
-            sys.stdout.write(f"{now}
-")
+            sys.stdout.write(now + "\n")
             sys.stdout.flush()
 
 
