@@ -56,6 +56,13 @@ BATCH_COMMANDS: Final = 256
 BATCH_BYTES: Final = 512 * 1024
 """A batch is closed at either: larger ones gain nothing (see docs/adr), and delay everybody."""
 
+LOOK_UP_AFTER_REPLAY: Final = 1024
+"""Once a replay was seen, the ids of so many further commands are looked up before they are judged.
+
+Otherwise they are taken to be new, which saves a round trip a batch: the log refuses a batch with a
+known id, and it is judged again with what is known. With one replay in twenty, that alone would
+cost more than it saves."""
+
 CACHED_STREAMS: Final = 200_000
 CACHED_OUTCOMES: Final = 200_000
 SNAPSHOT_EVERY: Final = 256
@@ -79,13 +86,13 @@ class _NotLoaded(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """A caller who waits."""
+    """A command, and the callers who wait for its outcome: they have sent the same one."""
 
     command: Any
     origin: Origin
     handler: Handler
     fingerprint: str
-    answer: "asyncio.Future[Outcome]"
+    callers: "list[asyncio.Future[Outcome]]"
 
     @property
     def streams(self) -> Iterable[UUID]:
@@ -220,15 +227,22 @@ class _Entry:
 
     def add(self, stream_id: UUID, event: Any) -> None:
         """Seal, evolve, encode and link one event at the end of a stream."""
-        tip = self._tips.get(stream_id) or self._memory.stream(stream_id)
+        self._add(self._tips.get(stream_id) or self._memory.stream(stream_id), stream_id, event)
+
+    def conclude(self, recorded: CommandAccepted | CommandRefused) -> None:
+        """The command's own record, which comes last. Its stream is new, or the log will say so."""
+        if self._command_id in self._tips:
+            raise CommandIdReused
+        self._add(_NEW, self._command_id, recorded)
+
+    def _add(self, tip: Stream, stream_id: UUID, event: Any) -> None:
         version = tip.version + 1
         if personal_fields(type(event)):
             sealed = self._vault.seal(event, stream_id, version)
             self._keys += sealed.new_keys
             self._values += sealed.values
             for created in sealed.created:
-                self._tips[created.dek] = _NEW
-                self.add(created.dek, created)
+                self._add(_NEW, created.dek, created)
             event = sealed.event
         state = tip.state
         aggregate = self._codec.aggregate_of(event)
@@ -296,6 +310,9 @@ class Bank:
         self._arrived: deque[_Request] = deque()
         self._bell = asyncio.Event()
         self._closing = False
+        self._looking_up = (
+            LOOK_UP_AFTER_REPLAY  # who was in doubt when the last bank ended asks now
+        )
         # One thread writes batch n, one loads what batch n + 1 needs, one takes snapshots.
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="bank")
         self._worker: asyncio.Task[None] | None = None
@@ -336,20 +353,21 @@ class Bank:
         """
         handler = self._handlers[type(command)]
         fingerprint = self._codec.fingerprint(self._key, command, origin.actor)
+        # Each caller has a future of his own: one who gives up does not take the command back.
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.get(origin.command_id)
         if waiting is not None:
             if waiting.fingerprint != fingerprint:
                 raise CommandIdReused
-            return replace(await asyncio.shield(waiting.answer), replayed=True)
+            waiting.callers.append(answer)
+            return replace(await answer, replayed=True)
         if self._closing or len(self._waiting) >= WAITING_MAX:
             raise Unavailable
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        request = _Request(command, origin, handler, fingerprint, answer)
+        request = _Request(command, origin, handler, fingerprint, [answer])
         self._waiting[origin.command_id] = request
         self._arrived.append(request)
         self._bell.set()
-        # Shielded: a caller who gives up does not take the command back.
-        return await asyncio.shield(answer)
+        return await answer
 
     # --- the loop: judge what has arrived, write what is judged, answer what is written -----------
 
@@ -405,8 +423,14 @@ class Bank:
             self._arrived.clear()
 
     async def _loaded(self, session: Session | None, requests: Sequence[_Request]) -> bool:
+        if session is None and self._looking_up:
+            self._looking_up = max(self._looking_up - len(requests), 0)
+        missing = self._missing(requests, ids=session is not None or self._looking_up > 0)
+        subjects = self._subjects(requests)
+        if not (missing or subjects):
+            return True
         try:
-            await self._in_thread(self._load, session, requests)
+            await self._in_thread(self._load, session, missing, subjects)
         except LogUnavailable:
             raise
         except Exception:  # noqa: BLE001 -- loaded one by one, each meets its own if it has one
@@ -418,7 +442,8 @@ class Bank:
     ) -> None:
         try:
             if not loaded:
-                await self._in_thread(self._load, session, [request])
+                missing, subjects = self._missing([request], ids=True), self._subjects([request])
+                await self._in_thread(self._load, session, missing, subjects)
             while (lacking := self._judge(batch, request)) is not None:
                 await self._in_thread(self._load_lacking, session, lacking)
         except LogUnavailable:
@@ -495,13 +520,13 @@ class Bank:
     def _answer(self, request: _Request, answer: Outcome | BaseException) -> None:
         if self._waiting.get(request.origin.command_id) is request:
             del self._waiting[request.origin.command_id]
-        if request.answer.done():
-            return
-        if isinstance(answer, BaseException):
-            request.answer.set_exception(answer)
-            request.answer.exception()  # seen: the caller may have given up waiting
-        else:
-            request.answer.set_result(answer)
+        for caller in request.callers:
+            if caller.done():  # he has given up
+                continue
+            if isinstance(answer, BaseException):
+                caller.set_exception(answer)
+            else:
+                caller.set_result(answer)
 
     # --- judging ----------------------------------------------------------------------------------
 
@@ -512,13 +537,14 @@ class Bank:
         known = self._memory.outcomes.get(origin.command_id)
         if known is not None:
             self._memory.streams.pop(origin.command_id, None)
+            self._looking_up = LOOK_UP_AFTER_REPLAY
             self._answer(request, _replayed(request, *known))
             return None
         history = _History(self._memory)
         entry = _Entry(self._memory, self._codec, self._vault, origin, self._clock())
         try:
             recorded = self._recorded(request, history, entry)
-            entry.add(origin.command_id, recorded)
+            entry.conclude(recorded)
         except _NotLoaded as lacking:
             entry.discard()
             return lacking
@@ -535,7 +561,7 @@ class Bank:
         self, request: _Request, history: _History, entry: _Entry
     ) -> CommandAccepted | CommandRefused:
         origin = request.origin
-        taken = self._memory.stream(origin.command_id).version > 0
+        taken = self._memory.streams.get(origin.command_id, _NEW).version > 0
         if taken or origin.command_id in request.streams:
             raise CommandIdReused  # it is the id of an account, say
         common: dict[str, Any] = {
@@ -566,30 +592,40 @@ class Bank:
         if history.read[stream_id] != expected:
             raise VersionConflict(expected=expected, actual=history.read[stream_id])
 
-    def _missing(self, requests: Iterable[_Request]) -> Sequence[UUID]:
-        """What is known to be needed and is not in memory, once each."""
+    def _missing(self, requests: Iterable[_Request], *, ids: bool) -> Sequence[UUID]:
+        """What is known to be needed and is not in memory, once each; with the commands' `ids`."""
         streams, outcomes = self._memory.streams, self._memory.outcomes
         missing: dict[UUID, None] = {}
         for request in requests:
             command_id = request.origin.command_id
             if command_id in outcomes:
                 continue
-            for stream_id in (command_id, *request.streams):
+            for stream_id in (command_id, *request.streams) if ids else request.streams:
                 if stream_id not in streams:
                     missing[stream_id] = None
         return tuple(missing)
 
-    # --- in a thread: the loop waits for these, and touches no memory meanwhile -------------------
-
-    def _load(self, session: Session | None, requests: Sequence[_Request]) -> None:
-        self._vault.prepare(
+    def _subjects(self, requests: Iterable[_Request]) -> Sequence[tuple[UUID, Retention]]:
+        """Whose data keys will be needed: the subjects of personal values are the commands' own
+        streams."""
+        return [
             (stream_id, retention)
             for request in requests
             if personal_fields(type(request.command))
             for stream_id in request.streams
             for retention in Retention
-        )
-        missing = self._missing(requests)
+        ]
+
+    # --- in a thread: the loop waits for these, and touches no memory meanwhile -------------------
+
+    def _load(
+        self,
+        session: Session | None,
+        missing: Sequence[UUID],
+        subjects: Sequence[tuple[UUID, Retention]],
+    ) -> None:
+        if subjects:
+            self._vault.prepare(subjects)
         if missing:
             with nullcontext(session) if session else self._log.session() as opened:
                 self._remember(opened.load(missing))
