@@ -178,7 +178,10 @@ class Importer:
                 return None
             except Unavailable as away:
                 if time.monotonic() > patience:
-                    raise DatabaseAway(str(away)) from away
+                    raise DatabaseAway(
+                        "the database does not answer; what was imported stays: once it is back, "
+                        "run the import again and it goes on from there"
+                    ) from away
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 2.0)
 

@@ -140,7 +140,7 @@ class Terminated(BaseException):
 @contextmanager
 def errors_in_a_line() -> Iterator[None]:
     """Tell what is expected to go wrong now and then in one line, and anything else as it is."""
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except KeyboardInterrupt:
@@ -155,6 +155,8 @@ def errors_in_a_line() -> Iterator[None]:
         if other is not None or expected is None:
             raise
         _tell(_first(expected))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(*_: object) -> None:
