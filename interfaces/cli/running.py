@@ -143,9 +143,6 @@ def errors_in_a_line() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
-    except KeyboardInterrupt:
-        err.print("stopped")
-        sys.exit(128 + signal.SIGINT)
     except Terminated:
         sys.exit(128 + signal.SIGTERM)
     except EXPECTED as error:
