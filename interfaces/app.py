@@ -1,6 +1,7 @@
 """The web application: GraphQL, GraphiQL, and how the bank is doing."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -32,11 +33,16 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-def create_app(system: System) -> FastAPI:
-    """The application over a running bank, which belongs to the caller and outlives it."""
+def create_app(
+    system: System, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> FastAPI:
+    """The application over a running bank, which belongs to the caller and outlives it.
+
+    `clock` tells the day of a command that says none.
+    """
     metrics = Metrics()
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(graphql_router(system, metrics))
+    app.include_router(graphql_router(system, metrics, clock))
     for path, answer in (
         ("/", _page),
         ("/healthz", _alive),

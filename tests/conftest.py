@@ -39,33 +39,34 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 @pytest.fixture(scope="session")
 def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """A migrated database that tests share; take `database` for one that is yours and empty."""
-    with _copy(postgres) as url:
+    with fresh_database(postgres) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def module_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """A migrated database that the tests of one module share."""
-    with _copy(postgres) as url:
+    with fresh_database(postgres) as url:
         yield url
 
 
 @pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The URL of a migrated database that no other test has seen."""
-    with _copy(postgres) as url:
+    with fresh_database(postgres) as url:
         yield url
 
 
 @pytest.fixture
 def empty_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The URL of a database that nothing has migrated yet."""
-    with _copy(postgres, "template0") as url:
+    with fresh_database(postgres, "template0") as url:
         yield url
 
 
 @contextmanager
-def _copy(server: EmbeddedPostgres, template: str = _TEMPLATE) -> Iterator[str]:
+def fresh_database(server: EmbeddedPostgres, template: str = _TEMPLATE) -> Iterator[str]:
+    """The URL of a database of its own on this server, until the block ends."""
     name = f"test_{uuid.uuid4().hex}"
     with _administered(server) as connection:
         connection.execute(

@@ -66,12 +66,20 @@ class LastKnown:
 class Context(BaseContext):
     """One request. `close` gives back what it holds."""
 
-    def __init__(self, system: System, seal: Seal, metrics: Metrics, last_known: LastKnown) -> None:
+    def __init__(
+        self,
+        system: System,
+        seal: Seal,
+        metrics: Metrics,
+        last_known: LastKnown,
+        clock: Callable[[], datetime],
+    ) -> None:
         super().__init__()
         self.system = system
         self.seal = seal
         self.metrics = metrics
         self.last_known = last_known
+        self.clock = clock
         # Nobody is asked who they are yet: the server answers its own machine alone.
         self.actor = "anonymous"
         self._opening = asyncio.Lock()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -68,7 +68,7 @@ class Mutation:
 
     async def _answer(self, context: Context, given: Any) -> Any:
         meta: CommandMeta = given.meta
-        today = datetime.now(UTC).date()
+        today = context.clock().astimezone(UTC).date()
         try:
             command = self.input.command_of(given, today)
             outcome = await self._outcome(context, given, command, today)

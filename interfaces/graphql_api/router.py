@@ -4,6 +4,8 @@ There is no WebSocket and no streaming yet: they come with the first subscriptio
 """
 
 import json
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +18,7 @@ from strawberry.fastapi import GraphQLRouter
 from strawberry.http.base import BaseRequestProtocol
 
 from interfaces.graphql_api.context import Context, LastKnown
-from interfaces.graphql_api.schema import BankSchema, build_schema
+from interfaces.graphql_api.schema import build_schema
 from interfaces.graphql_api.sealed import Seal
 from interfaces.metrics import Metrics
 from interfaces.system import System
@@ -58,19 +60,17 @@ class BankRouter(GraphQLRouter[Context, None]):
         return parsed
 
 
-def graphql_router(
-    system: System, metrics: Metrics, schema: BankSchema | None = None
-) -> BankRouter:
+def graphql_router(system: System, metrics: Metrics, clock: Callable[[], datetime]) -> BankRouter:
     """The route `/graphql` over a running bank."""
     seal = Seal(system.keystore.mac("graphql cursors and tokens", b""))
-    new_context = partial(Context, system, seal, metrics, LastKnown())
+    new_context = partial(Context, system, seal, metrics, LastKnown(), clock)
 
     # Asynchronous, as a plain function would be run in a thread for every request.
     async def context() -> Context:
         return new_context()
 
     return BankRouter(
-        schema or build_schema(),
+        build_schema(),
         path="/graphql",
         context_getter=context,
         subscription_protocols=(),

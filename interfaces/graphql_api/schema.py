@@ -16,7 +16,7 @@ from strawberry.types.graphql import OperationType
 from interfaces.graphql_api import accounts, cards, customers, ledger, transactions, transfers
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.errors import BadUserInput, presented
-from interfaces.graphql_api.fields import field
+from interfaces.graphql_api.fields import ReadAtLeast, field
 from interfaces.graphql_api.ids import split_global_id
 from interfaces.graphql_api.limits import EXTENSIONS
 from interfaces.graphql_api.outcomes import outcome, outcome_union
@@ -43,7 +43,8 @@ _GlobalId = Annotated[strawberry.ID, strawberry.argument(description="The `id` o
 @strawberry.type
 class _NodeQueries:
     @field("Whatever has this global id; null if nothing has.")
-    async def node(self, info: Info, id: _GlobalId) -> Node | None:
+    async def node(self, info: Info, id: _GlobalId, consistency: ReadAtLeast = None) -> Node | None:
+        await info.context.at_least(consistency)
         found: Node | None = await _found(info.context, id)
         return found
 
@@ -54,9 +55,11 @@ class _NodeQueries:
         ids: Annotated[
             list[strawberry.ID], strawberry.argument(description="At most 100 global ids.")
         ],
+        consistency: ReadAtLeast = None,
     ) -> list[Node | None]:
         if len(ids) > FIRST_MAX:
             raise BadUserInput(f"at most {FIRST_MAX} ids at once")
+        await info.context.at_least(consistency)
         found: list[Node | None] = await asyncio.gather(*(_found(info.context, i) for i in ids))
         return found
 
