@@ -418,6 +418,9 @@ class Auditor:
         if page is None:
             return
         if hasattr(event, "balance_after"):
+            (moved,) = (m for m in self.moved[event.movement_id] if m.account_id == stream_id)
+            amount = event.captured if isinstance(event, a.HoldCaptured) else event.amount
+            assert amount == Money(minor=abs(moved.minor), currency=page.currency)
             assert event.balance_after == Money(minor=page.ledger, currency=page.currency)
         match event:
             case a.CashWithdrawn():
@@ -434,9 +437,15 @@ class Auditor:
             case a.HoldCaptured(hold_id=hold_id):
                 # A capture takes what was held, so it lowers nobody's available balance.
                 assert page.available >= before[stream_id]
-                assert event.remaining.minor == page.holds[hold_id].remaining
-            case a.HoldAdjusted(hold_id=hold_id, new_amount=new_amount):
-                assert new_amount.minor == page.holds[hold_id].remaining
+                hold = page.holds[hold_id]
+                freed = page.available - before[stream_id]
+                assert (event.released.minor, event.remaining.minor) == (freed, hold.remaining)
+            case a.HoldPlaced() | a.HoldAdjusted():
+                hold = page.holds[event.hold_id]
+                amount = event.amount if isinstance(event, a.HoldPlaced) else event.new_amount
+                assert amount.minor == hold.remaining
+                # Law 6: nobody is promised what there is not.
+                assert page.available >= min(0, before[stream_id])
             case a.FundsCollected(amount=amount):
                 assert page.available == before[stream_id] + amount.minor
             case a.HoldReleased(amount=amount) | a.HoldExpired(amount=amount):

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from domain.account import MovementKind
+from domain.account import FORCED, MovementKind
 from domain.card import CardExpiry, Only
 from domain.money import MINOR_MAX, Money
 from domain.personal import Personal, Retention, Unsealed
@@ -41,7 +41,9 @@ INSTANTS = tuple(datetime(2024, 1, 2, 12, tzinfo=UTC) + timedelta(days=n) for n 
 CURRENCIES = (*["EUR"] * 8, "USD", "JPY")
 
 days = st.sampled_from(DAYS)
-kinds = st.sampled_from([*[MovementKind.PAYMENT, MovementKind.CARD] * 15, *MovementKind])
+kinds = st.sampled_from(
+    [*[MovementKind.PAYMENT, MovementKind.CARD] * 8, *sorted(FORCED) * 2, *MovementKind]
+)
 minors = st.one_of(
     st.integers(1, 10),
     *[st.integers(1, 100_00)] * 5,
