@@ -5,7 +5,7 @@ document of fragments that spread each other twice costs no more than it is long
 class made once, because the validation cache recognises rules by identity.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,7 @@ from strawberry.extensions import (
     AddValidationRules,
     MaxTokensLimiter,
     ParserCache,
+    SchemaExtension,
     ValidationCache,
 )
 
@@ -112,10 +113,30 @@ def _total(parts: Iterable[_Extent]) -> _Extent:
     return _Extent(depth=depth, aliases=aliases, fields=fields)
 
 
+class OneOperation(SchemaExtension):
+    """Refuses a document of several operations that does not say which one is meant.
+
+    The GraphQL specification says so (section 6.1), and left to itself the library takes the
+    first: of two commands, perhaps the wrong one.
+    """
+
+    def on_validate(self) -> Iterator[None]:
+        context = self.execution_context
+        document = context.graphql_document
+        named = context._provided_operation_name  # noqa: SLF001 -- the public one guesses
+        if document and not named and not context.pre_execution_errors:
+            operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+            if len(operations) > 1:
+                message = "say by operationName which of the operations is meant"
+                context.pre_execution_errors = [GraphQLError(message, operations)]
+        yield
+
+
 EXTENSIONS: Final[tuple[Any, ...]] = (
     partial(MaxTokensLimiter, TOKENS),
     partial(ParserCache, maxsize=DOCUMENTS_CACHED),
     partial(AddValidationRules, [DocumentLimits]),
     partial(ValidationCache, maxsize=DOCUMENTS_CACHED),
+    OneOperation,
 )
 """Factories, as a fresh extension is made for each request; the caches behind them are shared."""

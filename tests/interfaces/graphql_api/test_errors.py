@@ -32,6 +32,7 @@ def deep(levels: int) -> str:
         ("query ($id: UUID!) { command(id: $id) { __typename } }", "BAD_USER_INPUT"),
         ('{ command(id: "x") { __typename } }', "GRAPHQL_VALIDATION_FAILED"),
         ("{ trialBalance(atLeast: 5) { position } }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query A { __typename } query B { __typename }", "GRAPHQL_VALIDATION_FAILED"),
         ("{ __typename" + " a: __typename" * 16 + " }", "DOCUMENT_LIMIT_EXCEEDED"),
         ("{ " + 'account(id: "x") { id } ' * 11 + "}", "DOCUMENT_LIMIT_EXCEEDED"),
         (deep(14), "DOCUMENT_LIMIT_EXCEEDED"),
