@@ -593,6 +593,28 @@ BAD: Sequence[tuple[str, Sequence[Record], Kind, int]] = (
     ("a command in its middle", [accepted(COMMAND)._replace(version=2)], Kind.MALFORMED, 1),
     ("a command of another id", [accepted(COMMAND)._replace(stream_id=STREAM)], Kind.MALFORMED, 1),
     (
+        "an unfinished envelope",
+        [FIRST, following()._replace(state=following().state[:-1] + b" ")],
+        Kind.MALFORMED,
+        2,
+    ),
+    (
+        "a command in other words",
+        [
+            FIRST,
+            event(
+                COMMAND,
+                1,
+                COMMAND,
+                topic="command.accepted.v1",
+                data=b'{"actor":"a","command":"c","fingerprint":"f","wrote": [["%b",1]]}'
+                % str(STREAM).encode(),
+            ),
+        ],
+        Kind.MALFORMED,
+        2,
+    ),
+    (
         "an unreadable command",
         [event(COMMAND, 1, COMMAND, topic="command.accepted.v1")],
         Kind.MALFORMED,
