@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install run test check lint types format constraints
+.PHONY: help install run test check lint types format schema constraints
 
 help:
 	@echo "make run     set up, make a small bank, serve it and say where"
 	@echo "make test    set up and run the tests, with coverage"
 	@echo "make check   what has to pass before a change lands: style, imports, types, tests"
+	@echo "make schema  write the GraphQL schema down again, after changing it on purpose"
 	@echo "make format  put the code into the project's style"
 
 install: $(INSTALLED)
@@ -48,6 +49,10 @@ check: lint types test
 format: install
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+# The schema is a contract: look at the difference before you commit it.
+schema: install
+	@$(BIN)/python -m interfaces.graphql_api > tests/contracts/schema.graphql
 
 # For every platform at once, and without a header, an index or a path of the machine that compiled it.
 constraints: install
