@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install run test check lint types format schema constraints
+.PHONY: help install run test check lint types format schema constraints bench bench-compare
 
 help:
 	@echo "make run     set up, make a small bank, serve it and say where"
@@ -12,6 +12,7 @@ help:
 	@echo "make check   what has to pass before a change lands: style, imports, types, tests"
 	@echo "make schema  write the GraphQL schema down again, after changing it on purpose"
 	@echo "make format  put the code into the project's style"
+	@echo "make bench   measure it beside what people would use instead (ARGS=--quick: three minutes)"
 
 install: $(INSTALLED)
 
@@ -53,6 +54,14 @@ format: install
 # The schema is a contract: look at the difference before you commit it.
 schema: install
 	@$(BIN)/python -m interfaces.graphql_api > tests/contracts/schema.graphql
+
+# `make bench ARGS=--quick`, or only some parts: `make bench ARGS="transfers verify"`.
+bench: install
+	@$(BIN)/python -m bench $(ARGS)
+
+# `make bench-compare A=bench/results/one.json B=bench/results/other.json`
+bench-compare: install
+	@$(BIN)/python -m bench.comparison $(A) $(B)
 
 # For every platform at once, and without a header, an index or a path of the machine that compiled it.
 constraints: install

@@ -47,11 +47,9 @@ class Contestant(Generic[Order, Answer]):
     """Our end of it."""
 
     def __init__(self, pipe: "Connection[Any, Any]") -> None:
+        """Returns once it is ready for its first order: it says so with its first answer."""
         self._pipe = pipe
-
-    def ready(self) -> None:
-        """Return once it is ready for its first order: it says so with its first answer."""
-        self._answer()
+        self.greeting = self._answer()
 
     def order(self, order: Order) -> Answer:
         """Have it do something, and wait for the answer."""
@@ -99,10 +97,8 @@ def apart(serve: Callable[..., None], *arguments: Any) -> Iterator[Contestant[An
     )
     process.start()
     theirs.close()
-    contestant: Contestant[Any, Any] = Contestant(ours)
     try:
-        contestant.ready()
-        yield contestant
+        yield Contestant[Any, Any](ours)
     finally:
         ours.close()
         process.join(_PATIENCE)

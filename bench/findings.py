@@ -1,6 +1,6 @@
 """What a part of the benchmarks has found, in a form that every report can show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Final
 
@@ -48,7 +48,7 @@ class Curve:
     name: str
     unit: str
     size: str
-    points: Sequence[tuple[int, float]]
+    points: tuple[tuple[int, float], ...]
     higher_is_better: bool
 
     @property
@@ -63,8 +63,8 @@ class Curve:
 class Findings:
     """`ratios` are some of RATIOS."""
 
-    groups: Sequence[Group] = ()
-    figures: Sequence[Figure] = ()
-    curves: Sequence[Curve] = ()
+    groups: tuple[Group, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    curves: tuple[Curve, ...] = ()
     ratios: Mapping[str, float] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+    notes: tuple[str, ...] = ()

@@ -196,7 +196,7 @@ def _measured(  # noqa: PLR0913, PLR0917 -- each is a part of one question
                 )
             )
             curves.append(_curve(title, size, subjects, measured, by_rate=by_rate))
-    return Findings(groups=groups, curves=curves)
+    return Findings(groups=tuple(groups), curves=tuple(curves))
 
 
 _TITLES: Final[Mapping[Read, str]] = {
@@ -226,10 +226,10 @@ def _curve(
         name=title,
         unit="transfers/s" if by_rate else "ms",
         size=size,
-        points=[
+        points=tuple(
             (subject.size, number(rounds))
             for subject, rounds in zip(subjects, measured.values(), strict=True)
-        ],
+        ),
         higher_is_better=by_rate,
     )
 

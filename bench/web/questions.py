@@ -1,0 +1,154 @@
+"""What the servers are asked: in GraphQL, and as a plain request for FastAPI."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bench.founding import CURRENCY
+from bench.web.client import COMMAND_ID, SUBJECT_ID
+from domain.value import value
+
+TRANSACTIONS_SHOWN: Final = 50
+
+_BALANCE: Final = """
+query Balance($id: ID!) {
+  account(id: $id) {
+    version
+    status
+    balance { amount currency }
+    available { amount currency }
+  }
+}
+"""
+
+_TWIN: Final = """
+query Twin($id: ID!, $first: Int!) {
+  customer(id: $id) {
+    id
+    uuid
+    version
+    kind
+    status
+    name
+    country
+    registeredOn
+    kycTier
+    kycValidUntil
+    accounts {
+      role
+      account {
+        id
+        uuid
+        version
+        product
+        status
+        openedOn
+        balance { amount currency }
+        available { amount currency }
+        transactions(first: $first) {
+          edges {
+            node {
+              id
+              movementId
+              kind
+              type
+              amount { amount currency }
+              balanceAfter { amount currency }
+              bookingDate
+              valueDate
+              counterparty
+              reference
+              position
+            }
+          }
+          pageInfo { hasNextPage endCursor }
+        }
+      }
+    }
+  }
+}
+"""
+
+_RECEIPT: Final = """
+mutation Deposit($input: DepositCashInput!) {
+  depositCash(input: $input) {
+    __typename
+    ... on AccountChanged {
+      receipt { commandId position version consistencyToken replayed }
+    }
+    ... on CommandError { code message retryable }
+  }
+}
+"""
+
+_DEPOSIT_AND_LOOK: Final = """
+mutation DepositAndLook($input: DepositCashInput!) {
+  depositCash(input: $input) {
+    __typename
+    ... on AccountChanged {
+      receipt { commandId position version consistencyToken replayed }
+      account { version status balance { amount currency } available { amount currency } }
+    }
+    ... on CommandError { code message retryable }
+  }
+}
+"""
+
+_COMMAND: Final[Mapping[str, Any]] = {
+    "meta": {"commandId": COMMAND_ID.decode()},
+    "accountId": SUBJECT_ID.decode(),
+    "amount": {"amount": "1.00", "currency": CURRENCY},
+}
+
+
+@value
+class Question:
+    """`graphql` and `plain` are whole HTTP requests, with marks for the ids that change; `plain` is
+    None for what only the bank is asked. `expected` stands in every answer that is right."""
+
+    name: str
+    graphql: bytes
+    plain: bytes | None
+    expected: bytes
+
+
+def _post(path: str, body: Mapping[str, Any]) -> bytes:
+    encoded = json.dumps(body).encode()
+    return (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(encoded)}\r\n\r\n"
+    ).encode() + encoded
+
+
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n\r\n".encode()
+
+
+def _asked(query: str, **variables: Any) -> bytes:
+    return _post("/graphql", {"query": query, "variables": variables})
+
+
+BALANCE: Final = Question(
+    name="balance query",
+    graphql=_asked(_BALANCE, id=SUBJECT_ID.decode()),
+    plain=_get(f"/accounts/{SUBJECT_ID.decode()}"),
+    expected=b'"balance"',
+)
+TWIN: Final = Question(
+    name="twin query",
+    graphql=_asked(_TWIN, id=SUBJECT_ID.decode(), first=TRANSACTIONS_SHOWN),
+    plain=_get(f"/customers/{SUBJECT_ID.decode()}"),
+    expected=b'"endCursor"',
+)
+DEPOSIT: Final = Question(
+    name="deposit",
+    graphql=_asked(_RECEIPT, input=_COMMAND),
+    plain=_post("/deposits", {"input": _COMMAND}),
+    expected=b'"AccountChanged"',
+)
+DEPOSIT_AND_LOOK: Final = Question(
+    name="deposit, and the account after it",
+    graphql=_asked(_DEPOSIT_AND_LOOK, input=_COMMAND),
+    plain=None,
+    expected=b'"available"',
+)

@@ -1,0 +1,157 @@
+"""The servers that are asked, each in a process of its own, run alike by uvicorn.
+
+The bank is what `ledgertwin serve` starts, worker and all. The others do nothing but answer: bare
+Strawberry, as it comes and with its caches of parsed and validated documents, and FastAPI with a
+typed response.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.fastapi import GraphQLRouter
+
+from bench.apart import Orders, apart
+from bench.place import Place
+from bench.web.shapes import (
+    Answers,
+    BalanceAnswer,
+    DepositAnswer,
+    DepositRequest,
+    TwinAnswer,
+    strawberry_schema,
+)
+from domain.value import value
+
+_SERVE: Final = "from interfaces.cli import main; main()"
+_PATIENCE: Final = 60.0
+_PAUSE: Final = 0.05
+
+
+class DoesNotServe(Exception):
+    """The server has not come up."""
+
+
+@value
+class Server:
+    """A running server: `graphql` says in which way it is to be asked."""
+
+    port: int
+    pid: int
+    graphql: bool
+
+
+@contextmanager
+def bank_server(place: Place, database: str) -> Iterator[Server]:
+    """`ledgertwin serve` on that database."""
+    port = _free_port()
+    process = subprocess.Popen(  # noqa: S603 -- this program itself
+        [sys.executable, "-c", _SERVE, "serve", "--port", str(port)],
+        env=os.environ
+        | {"LEDGERTWIN_DATABASE_URL": place.url(database), "LEDGERTWIN_HOME": str(place.home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _await_answer(process, port)
+        yield Server(port=port, pid=process.pid, graphql=True)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def strawberry_server(answers: Answers, *, caches: bool) -> Iterator[Server]:
+    with apart(_serve_strawberry, answers, caches) as server:
+        port, pid = server.greeting
+        yield Server(port=port, pid=pid, graphql=True)
+
+
+@contextmanager
+def fastapi_server(answers: Answers) -> Iterator[Server]:
+    with apart(_serve_fastapi, answers) as server:
+        port, pid = server.greeting
+        yield Server(port=port, pid=pid, graphql=False)
+
+
+def _serve_strawberry(orders: Orders[Any, Any], answers: Answers, caches: bool) -> None:
+    extensions: list[Any] = [ParserCache, ValidationCache] if caches else []
+    app = FastAPI()
+    app.include_router(
+        GraphQLRouter(strawberry_schema(answers, extensions), path="/graphql", graphql_ide=None)
+    )
+    _serve(orders, app)
+
+
+def _serve_fastapi(orders: Orders[Any, Any], answers: Answers) -> None:
+    app = FastAPI()
+
+    @app.get("/accounts/{id}")
+    async def account(id: str) -> BalanceAnswer:
+        return answers.balance
+
+    @app.get("/customers/{id}")
+    async def customer(id: str) -> TwinAnswer:
+        return answers.twin
+
+    @app.post("/deposits")
+    async def deposit(request: DepositRequest) -> DepositAnswer:
+        return answers.deposit
+
+    _serve(orders, app)
+
+
+def _serve(orders: Orders[Any, Any], app: FastAPI) -> None:
+    """As the bank is served, until the orders end."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
+    )
+
+    def watch() -> None:
+        orders.next()
+        server.should_exit = True
+
+    orders.answer((listening.getsockname()[1], os.getpid()))
+    threading.Thread(target=watch, daemon=True).start()
+    server.run(sockets=[listening])
+
+
+def _await_answer(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not _is_ready(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise DoesNotServe(f"ledgertwin serve: exit code {process.poll()}")
+        time.sleep(_PAUSE)
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
