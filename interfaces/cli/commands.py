@@ -19,7 +19,7 @@ app = typer.Typer(
     epilog=(
         "LEDGERTWIN_HOME is the data directory, LEDGERTWIN_DATABASE_URL names a PostgreSQL server "
         "to use instead of the one in it. Exit codes: 0 all is well, 1 it could not be done, "
-        "2 it was asked for wrongly, 3 it was done and something is wrong, which was printed."
+        "2 it was asked for wrongly, 3 or more it was done and something is wrong, as printed."
     ),
     no_args_is_help=True,
     add_completion=False,

@@ -1,13 +1,14 @@
 """`ledgertwin verify`."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from application.event_log import open_log
 from application.verification import (
     Finding,
+    Kind,
     LogHead,
     MalformedLogHead,
     Snapshots,
@@ -20,6 +21,9 @@ from interfaces.database import open_database
 from interfaces.settings import Settings
 from interfaces.system import bank_codec
 
+EXIT_CODES: Final = {kind: code for code, kind in enumerate(Kind, start=10)}
+"""What scripts go by. A new kind is added at the end."""
+
 
 def verify(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
@@ -30,7 +34,10 @@ def verify(
 ) -> None:
     """Prove that nobody changed the log, or name the first record that is not as it was written.
 
-    The exit code is 0 if all is as it was written, and 3 if not.
+    The exit code is 0 if all is as it was written. Otherwise it says what the first bad record is:
+    10 payload_mismatch, 11 link_broken, 12 gap, 13 reordered, 14 missing, 15 unaccounted,
+    16 malformed, 17 unknown_event, 18 batch_broken, 19 tail_truncated, 20 checkpoint_mismatch; or 3
+    if the log is intact, but the vault lost a value or a snapshot is wrong.
     """
     head = _head(expect)
     with open_database(Settings.from_environment()) as url:
@@ -52,7 +59,9 @@ def verify(
         finally:
             log.close()
     out.out(json.dumps(_as_json(found, cached))) if as_json else _print(found, cached)
-    if not found.intact or found.lost or cached.wrong:
+    if found.first_bad is not None:
+        raise typer.Exit(EXIT_CODES[found.first_bad.kind])
+    if found.lost or cached.wrong:
         raise typer.Exit(FOUND)
 
 
