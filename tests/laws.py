@@ -43,7 +43,7 @@ from domain.money import Money
 from domain.personal import Unsealed
 from domain.refusal import Refusal
 from domain.transfer import ReverseMovement, Transfer, WaiveFee
-from tests.auditor import Answer, Auditor
+from tests.auditor import Answer, Auditor, Page
 from tests.scenario import InMemoryHistory
 from tests.strategies import ACCOUNTS, CARDS, CUSTOMERS, FIRST_DAY, commands
 
@@ -136,14 +136,23 @@ class BankLaws(RuleBasedStateMachine):
         targets = self.targets(type(command)) if aim and type(command) in RESUMING else []
         if targets:
             command = replace(command, **targets[-1 - pick % min(4, len(targets))])
-        page = self.auditor.pages.get(getattr(command, "account_id", NOBODY))
+        account_id = getattr(command, "account_id", getattr(command, "from_account_id", NOBODY))
+        page = self.auditor.pages.get(account_id)
         if aim > 1 and page is not None:
-            command = replace(command, **_amounts_in(page.currency, command))
-        if aim > 2 and isinstance(command, CaptureHold):
-            remaining = self.auditor.remaining(command.account_id, command.hold_id)
-            part = Money(minor=1 + pick % max(1, remaining), currency=command.amount.currency)
-            return replace(command, amount=part)
+            minor = None
+            if aim > 5:
+                minor = self._edge(command, page) + pick % 3 - 1
+            elif aim > 2 and isinstance(command, CaptureHold):
+                minor = 1 + pick % max(1, self._edge(command, page))
+            return replace(command, **_amounts_in(page.currency, command, minor))
         return command
+
+    def _edge(self, command: Any, page: Page) -> int:
+        """The amount at which the answer changes: mistakes live within one unit of it."""
+        if not isinstance(command, CaptureHold | AdjustHold):
+            return page.available
+        remaining = self.auditor.remaining(command.account_id, command.hold_id)
+        return remaining if isinstance(command, CaptureHold) else -remaining
 
     def targets(self, cls: type[Any]) -> list[dict[str, Any]]:
         """What such a command could be about, the likeliest last."""
@@ -218,9 +227,14 @@ for _number, _cls in enumerate((*HANDLERS, *sorted(MONEY, key=permanent_name))):
     setattr(BankLaws, f"rule_{_number}", _rule_of(_cls))
 
 
-def _amounts_in(currency: str, command: Any) -> dict[str, Money]:
+def _amounts_in(currency: str, command: Any, minor: int | None) -> dict[str, Money]:
+    """The command's amounts in that currency, and as large as that if it is said."""
     named = {name: getattr(command, name, None) for name in ("amount", "delta", "limit")}
-    return {n: replace(m, currency=currency) for n, m in named.items() if isinstance(m, Money)}
+    return {
+        name: Money(minor=money.minor if minor is None else minor, currency=currency)
+        for name, money in named.items()
+        if isinstance(money, Money)
+    }
 
 
 def _named_after(command: Any, command_id: UUID) -> Any:
@@ -271,6 +285,7 @@ def _opening(account_id: UUID, customer_id: UUID, currency: str) -> OpenAccount:
         product=Product.CURRENT,
         currency=currency,
         opened_on=FIRST_DAY,
+        fees_may_overdraw=account_id == ACCOUNTS[1],
     )
 
 

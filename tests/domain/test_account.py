@@ -386,10 +386,13 @@ def test_a_credit_of_a_later_value_date_is_on_the_ledger_but_not_available() -> 
     assert (account.ledger, account.uncollected, account.available) == (10_00, 10_00, 0)
 
 
-def test_a_credit_of_an_earlier_value_date_is_available_at_once() -> None:
+@pytest.mark.parametrize("value_date", [None, DAY, DAY - timedelta(days=2)])
+def test_a_credit_of_that_day_or_an_earlier_value_date_is_available_at_once(
+    value_date: date | None,
+) -> None:
     account = (
         given(Account, opened(overdraft=0), AccountActivated())
-        .when(credit(MovementKind.PAYMENT, value_date=DAY - timedelta(days=2)))
+        .when(credit(MovementKind.PAYMENT, value_date=value_date))
         .leaves(Account)
     )
 

@@ -201,6 +201,13 @@ def test_reversing_either_leg_of_a_transfer_reverses_both(asked_on: UUID) -> Non
     )
 
 
+def test_a_reversal_is_written_in_the_order_of_the_accounts_ids() -> None:
+    out, into = TRANSFERRED[2:]
+    written = given(funded(), other(), into, out).when(REVERSE).outcome()
+
+    assert [stream for stream, _ in written] == [ACCOUNT, OTHER_ACCOUNT]
+
+
 def test_a_transfer_is_not_reversed_by_halves() -> None:
     given(*TRANSFERRED, on(OTHER_ACCOUNT, FROZEN)).when(REVERSE).refused(AccountIsRestricted)
     given(*TRANSFERRED, on(ACCOUNT, FROZEN)).when(REVERSE).refused(AccountIsRestricted)
