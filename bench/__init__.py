@@ -1,1 +1,1 @@
-"""Measures the bank beside what people would use instead: see docs/benchmarks.md."""
+"""Measures the bank beside what people would use instead: see bench/README.md."""

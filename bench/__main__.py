@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, show and keep what was measured. See docs/benchmarks.md."""
+"""`python -m bench`: measure, show and keep what was measured. See bench/README.md."""
 
 import argparse
 import json

@@ -24,6 +24,8 @@ from domain.value import value
 
 DATABASE: Final = "bank"
 _TICK: Final = 0.002
+_WAITING_MAX: Final = 2_000
+_LONGEST_WARMING: Final = 60.0
 _NONE: Final = object()
 
 
@@ -64,8 +66,13 @@ def contest(place: Place, sizes: Sizes) -> Iterator[Contest]:
 def bank_apart(
     url: str, home: Path, accounts: Sequence[UUID]
 ) -> Iterator[Contestant[BankOrder, Work]]:
-    """A bank in a process of its own, which does a round of transfers at each order."""
+    """A bank in a process of its own, which does a round of transfers at each order.
+
+    It knows all of the accounts already, as a bank does that has been open for a while.
+    """
     with apart(_serve, url, home, accounts) as bank:
+        touched = 4 * len(accounts)  # two accounts each: hardly one is left out
+        bank.order(BankOrder(callers=512, seconds=_LONGEST_WARMING, at_most=touched))
         yield bank
 
 
@@ -113,13 +120,19 @@ async def _closed(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
 
 
 async def _paced(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
-    """Latencies count from when a transfer was due, so a pause of ours is nobody's good luck."""
+    """Latencies count from when a transfer was due, so a pause of ours is nobody's good luck.
+
+    A bank that does not keep up has so many callers waiting as a closed loop has at most, and its
+    rate says by how much it falls short.
+    """
     assert order.rate is not None
     clock, latencies = time.perf_counter, list[float]()
+    room = asyncio.Semaphore(_WAITING_MAX)
 
     async def call(due: float) -> None:
         await _sent(bank, pairs)
         latencies.append(clock() - due)
+        room.release()
 
     cpu, start = time.process_time(), clock()
     async with asyncio.TaskGroup() as sent:
@@ -127,6 +140,9 @@ async def _paced(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
             due = start + number / order.rate
             while clock() < due:  # noqa: ASYNC110 -- for the clock, which has no event
                 await asyncio.sleep(_TICK)
+            await room.acquire()
+            if clock() > start + order.seconds:
+                break
             sent.create_task(call(due))
     return work_of(latencies, clock() - start, time.process_time() - cpu)
 
