@@ -73,9 +73,3 @@ class Aggregate(ABC, Generic[C, E]):
         for event in events:
             state = state.evolve(event)
         return state
-
-    def obey(self, command: C) -> Sequence[E]:
-        """Decide, and prove that the outcome can be replayed before anyone records it."""
-        events = self.decide(command)
-        self.after(events)
-        return events
