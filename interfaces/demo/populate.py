@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from application.commands import CommandIdReused, Origin, Outcome, Refused
@@ -25,7 +25,8 @@ async def populate(
     The bank judges in the order of arrival, so a whole window is given at once.
     """
     fates: Counter[str] = Counter()
-    for window in _windows(instructions):
+    for start in range(0, len(instructions), WINDOW):
+        window = instructions[start : start + WINDOW]
         try:
             outcomes = await asyncio.gather(*(_given(one, execute) for one in window))
         except CommandIdReused as reused:
@@ -36,17 +37,6 @@ async def populate(
         fates.update(map(_fate, outcomes))
         advance(len(window))
     return fates
-
-
-def _windows(instructions: Sequence[Instruction]) -> Iterator[list[Instruction]]:
-    """What undoes a movement begins a new window: the movement has to be on disk to be found."""
-    window: list[Instruction] = []
-    for instruction in instructions:
-        if len(window) == WINDOW or hasattr(instruction.command, "original_id"):
-            yield window
-            window = []
-        window.append(instruction)
-    yield window
 
 
 async def _given(instruction: Instruction, execute: Execute) -> Outcome:
