@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,15 +83,17 @@ async def bank(log: EventLog) -> AsyncIterator[Bank]:
 class Held:
     """Appends that wait, so that a test can say what arrives meanwhile."""
 
-    def __init__(self, log: WatchedLog) -> None:
+    def __init__(self, log: WatchedLog, *, then: Callable[[Append], None] = lambda _: None) -> None:
         self._log = log
+        self._then = then
         self._started = threading.Event()
         self._released = threading.Event()
         log.before = self._wait
 
-    def _wait(self, _: Append) -> None:
+    def _wait(self, append: Append) -> None:
         self._started.set()
         assert self._released.wait(10)
+        self._then(append)
 
     async def reached(self) -> None:
         """Return when the first append has come to the database's door."""
@@ -799,6 +801,16 @@ async def test_a_key_that_was_never_recorded_seals_nothing_later(log: EventLog) 
     assert Vault(KEYSTORE, log.vault_reader).open([ref]) == {ref: NAME}
 
 
+async def test_a_key_that_met_a_defect_seals_nothing_later(bank: Bank, log: EventLog) -> None:
+    """The name was sealed, and then there was an address that cannot be written."""
+    customer = uuid4()
+    with pytest.raises(ValueError, match="surrogate"):
+        await bank.execute(register(customer, "Nobody", email="half a pair: \ud800"), clerk())
+    await bank.execute(register(customer, NAME), clerk())
+    ref = PersonalRef(stream_id=customer, version=1, field="name")
+    assert Vault(KEYSTORE, log.vault_reader).open([ref]) == {ref: NAME}
+
+
 # --- snapshots ------------------------------------------------------------------------------------
 
 
@@ -964,20 +976,37 @@ async def test_a_lost_write_takes_effect_once_when_it_is_retried(
     assert state_of(log, asked[0].account_id).ledger == 5
 
 
-async def test_what_was_judged_on_a_lost_write_is_lost_with_it(log: EventLog) -> None:
+@pytest.mark.parametrize("committed", [False, True])
+async def test_what_was_judged_on_a_lost_write_is_lost_with_it(
+    log: EventLog, committed: bool
+) -> None:
     watched = WatchedLog(log)
     async with bank_over(watched) as bank:
         account = await opened_account(bank)
-        held = Held(watched)
+        held = Held(watched, then=(lambda _: None) if committed else lost)
         deposited = asyncio.create_task(bank.execute(deposit(account, 5), clerk()))
         await held.reached()
         withdrawn = asyncio.create_task(bank.execute(withdraw(account, 5), clerk()))
         await asyncio.sleep(0.05)
-        watched.after = lost
+        if committed:
+            watched.after = lost
         held.release()
         answers = await asyncio.gather(deposited, withdrawn, return_exceptions=True)
     assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
-    assert state_of(log, account).ledger == 5
+    assert state_of(log, account).ledger == (5 if committed else 0)
+
+
+async def test_what_a_lost_write_would_have_moved_cannot_be_reversed(log: EventLog) -> None:
+    watched = WatchedLog(log)
+    async with bank_over(watched) as bank:
+        account, movement = await opened_account(bank), uuid4()
+        watched.before = lost
+        with pytest.raises(Unavailable):
+            await bank.execute(deposit(account, 5, movement), clerk(movement))
+        watched.heal()
+        outcome = await bank.execute(reverse(account, movement), clerk())
+    assert isinstance(outcome, Refused)
+    assert outcome.code == "NOT_FOUND"
 
 
 async def test_a_retry_of_a_lost_write_under_another_body_is_a_reused_id(log: EventLog) -> None:

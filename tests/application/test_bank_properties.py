@@ -2,6 +2,7 @@
 with several banks at once, with lost writes, repeated commands and ids that clash."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, ClassVar, Final
@@ -27,6 +28,7 @@ from application.commands import (
     Unavailable,
 )
 from application.event_log import Append, EventLog, LogUnavailable, StoredRecord, open_log
+from application.vault import PersonalRef, Vault
 from domain.account import (
     Account,
     CaptureHold,
@@ -42,12 +44,13 @@ from domain.account import (
 from domain.card import CardExpiry, CardType, IssueCard
 from domain.customer import UpdateContact
 from domain.holding import LiftCustomerRestriction, RestrictCustomer
-from domain.personal import Unsealed
+from domain.personal import Unsealed, personal_fields
 from domain.restriction import Direction
 from domain.transfer import WaiveFee
 from domain.value import value
 from interfaces.system import bank_codec
 from tests.application.banking import (
+    KEYSTORE,
     WatchedLog,
     bank_over,
     clerk,
@@ -194,6 +197,7 @@ ONE_ASKED = st.fixed_dictionaries(
         "earlier": st.sampled_from([-1, -1, -2, -3, -4, -5, -9, 0, 1]),
         "expecting": st.one_of(*[st.none()] * 9, st.integers(0, 8)),
         "clashes": st.sampled_from([False] * 25 + [True]),
+        "delay": st.sampled_from([0, 0, 1, 2, 4]),
         "banks": st.lists(st.integers(0, 2), min_size=1, max_size=4),
     }
 )
@@ -232,7 +236,7 @@ class SeveralBanks(RuleBasedStateMachine):
             for command in (*to_know(customer), open_account(account, customer, overdraft=10)):
                 origin = self._origin()
                 self.asked[origin.command_id] = (command, origin)
-                self.at_once([(command, origin, [number])])
+                self.at_once([(command, origin, [number], 0)])
 
     @rule(burst=st.lists(ONE_ASKED, min_size=8, max_size=20))
     def asked_for_much_at_once(self, burst: list[dict[str, Any]]) -> None:
@@ -252,12 +256,12 @@ class SeveralBanks(RuleBasedStateMachine):
             )
             if command_id not in self.asked:
                 self.asked[command_id] = (command, origin)
-            asked.append((command, origin, wish["banks"]))
+            asked.append((command, origin, wish["banks"], wish["delay"]))
         self.at_once(asked)
 
     @rule(earlier=st.integers(0, 100), banks=st.lists(st.integers(0, 2), min_size=1, max_size=3))
     def asked_again(self, earlier: int, banks: list[int]) -> None:
-        self.at_once([(*list(self.asked.values())[earlier % len(self.asked)], banks)])
+        self.at_once([(*list(self.asked.values())[earlier % len(self.asked)], banks, 0)])
 
     @rule(earlier=st.integers(0, 100), bank=st.integers(0, 2), minor=st.integers(100, 200))
     def asked_for_something_else_under_an_old_id(self, earlier: int, bank: int, minor: int) -> None:
@@ -280,6 +284,7 @@ class SeveralBanks(RuleBasedStateMachine):
         def lose(append: Append) -> None:
             left[0] -= 1
             if left[0] < 0:
+                time.sleep(0.004)  # somebody comes meanwhile
                 setattr(watched, side, lambda _: None)
                 lost(append)
 
@@ -304,7 +309,7 @@ class SeveralBanks(RuleBasedStateMachine):
         """Everything in doubt is asked again, and then nothing is; then the log is judged."""
         for watched in self.watched:
             watched.heal()
-        self.at_once([(*self.asked[i], [0, 1, 2]) for i in sorted(self.in_doubt)])
+        self.at_once([(*self.asked[i], [0, 1, 2], 0) for i in sorted(self.in_doubt)])
         assert self.in_doubt == set()
         for bank in self.banks:
             self._run(bank.__aexit__())
@@ -322,20 +327,34 @@ class SeveralBanks(RuleBasedStateMachine):
         assert recorded.keys() == {command_id for command_id, _ in self.answers}
         for stream_id, state in history.states.items():
             assert loaded(self.log, stream_id).state == state
+        refs = [
+            PersonalRef(stream_id=stream_id, version=version, field=name)
+            for stream_id, events in history.streams.items()
+            for version, event in enumerate(events, start=1)
+            for name in personal_fields(type(event))
+            if getattr(event, name) is not None
+        ]
+        assert None not in Vault(KEYSTORE, self.log.vault_reader).open(refs).values()
 
-    def at_once(self, asked: Sequence[tuple[Any, Origin, Sequence[int]]]) -> None:
+    def at_once(self, asked: Sequence[tuple[Any, Origin, Sequence[int], int]]) -> None:
+        """Some a few milliseconds after the others, so that they come while a batch is written."""
+
+        async def after(delay: int, bank: int, command: Any, origin: Origin) -> Outcome:
+            await asyncio.sleep(delay / 1000)
+            return await self.banks[bank].execute(command, origin)
+
         async def all_of_them() -> list[Any]:
             return await asyncio.gather(
                 *(
-                    self.banks[bank].execute(command, origin)
-                    for command, origin, banks in asked
+                    after(delay, bank, command, origin)
+                    for command, origin, banks, delay in asked
                     for bank in banks
                 ),
                 return_exceptions=True,
             )
 
         answers = iter(self._run(all_of_them()))
-        for command, origin, banks in asked:
+        for command, origin, banks, _ in asked:
             got = [next(answers) for _ in banks]
             self._note(command, origin, got)
 
