@@ -44,7 +44,6 @@ class Figure:
 class Curve:
     """How a number changes with the size of something: (size, number) in order."""
 
-    title: str
     name: str
     unit: str
     size: str

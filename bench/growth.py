@@ -1,13 +1,14 @@
 """Whether anything becomes slower as the bank grows older: with the log, and with one account.
 
 All sizes are there at once and measured in turn. Each has a bank of its own, in a process of its
-own. The accounts that are busy are the same few at every size, so that only what lies behind them
-differs; and each round makes only a few transfers, so that a short log stays short.
+own. In logs, the accounts that are busy are the same few at every size, and the customers who are
+read are the same and have as many transactions, so that only what else there is differs. Each round
+makes only a few transfers, so that a short log stays short.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,11 @@ from uuid import UUID
 import uvloop
 
 from application.event_log import open_log
-from bench.apart import Contestant, Orders, apart
+from bench.apart import Orders, apart
 from bench.findings import Curve, Findings, Group
 from bench.founding import Customer, bank_at, move, open_customers
 from bench.history import RECORDS_EACH, lengthen
-from bench.measuring import Measured, Round, Work, round_of, work_of
+from bench.measuring import Round, Work, median_rate, work_of
 from bench.place import Place
 from bench.sizes import Sizes
 from bench.transfers.bank import BankOrder, taken
@@ -44,7 +45,7 @@ SHOWN: Final = 50
 _BUSY: Final = 300
 _TWINS: Final = 10
 _CALLERS: Final = 64
-_LONGEST_ROUND: Final = 10.0
+_LONGEST_ROUND: Final = 5.0
 _PARTNERS: Final = 3
 
 Read = Literal["load", "balance", "twin", "page"]
@@ -60,18 +61,18 @@ class ReadOrder:
 
 @value
 class Subject:
-    """One size of a log or an account: `accounts` are the busy ones, the first of them the one that
-    is read alone; `customers` are those whose twins are read."""
+    """One size of a log or an account: `busy` are the accounts that pay each other, all of them or
+    all with the first one; `read` are those that are loaded and looked at."""
 
     size: int
-    url: str
-    accounts: tuple[UUID, ...]
+    database: str
+    busy: tuple[UUID, ...]
+    hot: bool
+    read: tuple[UUID, ...]
     customers: tuple[Customer, ...] = ()
-    hot: bool = False
 
 
 Order = BankOrder | ReadOrder
-Bank = Contestant[Order, Work]
 
 
 def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings:
@@ -93,11 +94,19 @@ def _measure_logs(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Fi
         for size in sizes.log_sizes:
             tell(f"a log of {size:,} records")
             _lengthen(url, others, size)
-            here = url
+            database = LOG
             if size != sizes.log_sizes[-1]:
-                here = opened.enter_context(place.database(f"{LOG}_{size}", template=LOG))
+                database = f"{LOG}_{size}"
+                opened.enter_context(place.database(database, template=LOG))
             subjects.append(
-                Subject(size=size, url=here, accounts=tuple(others), customers=tuple(twins))
+                Subject(
+                    size=size,
+                    database=database,
+                    busy=tuple(others),
+                    hot=False,
+                    read=tuple(account for twin in twins for account in twin.accounts),
+                    customers=tuple(twins),
+                )
             )
         place.checkpoint()
         return _measured(
@@ -144,7 +153,13 @@ def _measure_accounts(place: Place, sizes: Sizes, tell: Callable[[str], None]) -
             runner.catch_up()
         place.checkpoint()
         subjects = [
-            Subject(size=length, url=url, accounts=customer.accounts, hot=True)
+            Subject(
+                size=length,
+                database=LENGTHS,
+                busy=customer.accounts,
+                hot=True,
+                read=customer.accounts[:1],
+            )
             for length, customer in zip(sizes.account_lengths, long, strict=True)
         ]
         return _measured(
@@ -169,36 +184,51 @@ def _measured(  # noqa: PLR0913, PLR0917 -- each is a part of one question
     tell: Callable[[str], None],
 ) -> Findings:
     """Reads first: transfers make what is read longer."""
-    orders: list[tuple[str, bool, Callable[[Subject], Order]]] = [
-        *((_TITLES[read], False, partial(_read_order, read, sizes.reads)) for read in reads),
-        (
-            f"transfers, {_CALLERS} callers",
-            True,
-            partial(_transfers_order, sizes.growth_transfers),
-        ),
-    ]
-    groups, curves = [], []
+    groups, curves = list[Group](), list[Curve]()
     with ExitStack() as opened:
-        banks = [opened.enter_context(apart(_serve, subject, place.home)) for subject in subjects]
-        for title, by_rate, order_of in orders:
-            measured: Measured = {}
+        banks = [
+            opened.enter_context(apart(_serve, subject, place.url(subject.database), place.home))
+            for subject in subjects
+        ]
+
+        def rounds(title: str, order_of: Callable[[Subject], Order]) -> list[list[Round]]:
+            """The rounds of each subject; one before the first only warms up."""
+            taken: list[list[Round]] = [[] for _ in subjects]
             for number in range(1 + sizes.rounds):
-                for subject, bank in zip(subjects, banks, strict=True):
+                for subject, bank, found in zip(subjects, banks, taken, strict=True):
                     tell(f"{title}, {subject.size:,} {size} (round {number} of {sizes.rounds})")
-                    took = round_of(bank.order(order_of(subject)))
-                    if number > 0:  # the first one only warms up
-                        measured.setdefault(f"{title}, {subject.size:,} {size}", []).append(took)
-            groups.append(
-                Group(
-                    title=f"{title}, by {size}",
-                    unit="transfers" if by_rate else "reads",
-                    measured=measured,
-                )
+                    work = partial(bank.order, order_of(subject))
+                    found.append(place.measured(subject.database, work))
+            return [found[1:] for found in taken]
+
+        def group(title: str, unit: str, taken: list[list[Round]]) -> None:
+            measured = {
+                f"{title}, {subject.size:,} {size}": found
+                for subject, found in zip(subjects, taken, strict=True)
+            }
+            groups.append(Group(title=f"{title}, by {size}", unit=unit, measured=measured))
+
+        def curve(name: str, unit: str, numbers: Iterable[float], *, higher: bool) -> None:
+            points = tuple((s.size, n) for s, n in zip(subjects, numbers, strict=True))
+            curves.append(
+                Curve(name=name, unit=unit, size=size, points=points, higher_is_better=higher)
             )
-            curves.append(_curve(title, size, subjects, measured, by_rate=by_rate))
+
+        for read in reads:
+            title = _TITLES[read]
+            taken = rounds(title, partial(_read_order, read, sizes.reads))
+            group(title, "reads", taken)
+            medians = (median(r.p50_ms or 0.0 for r in found) for found in taken)
+            curve(title, "ms", medians, higher=False)
+        taken = rounds(_TRANSFERS, partial(_transfers_order, sizes.growth_transfers))
+        group(_TRANSFERS, "transfers", taken)
+        curve(_TRANSFERS, "transfers/s", map(median_rate, taken), higher=True)
+        written = (median(r.wal_bytes or 0.0 for r in found) for found in taken)
+        curve(f"{_TRANSFERS}, WAL", "B each", written, higher=False)
     return Findings(groups=tuple(groups), curves=tuple(curves))
 
 
+_TRANSFERS: Final = f"transfers, {_CALLERS} callers"
 _TITLES: Final[Mapping[Read, str]] = {
     "load": "load of one account",
     "balance": "balance query",
@@ -211,40 +241,29 @@ def _read_order(read: Read, times: int, _subject: Subject) -> Order:
     return ReadOrder(read=read, times=times)
 
 
-def _transfers_order(at_most: int, subject: Subject) -> Order:
-    return BankOrder(callers=_CALLERS, seconds=_LONGEST_ROUND, hot=subject.hot, at_most=at_most)
-
-
-def _curve(
-    title: str, size: str, subjects: Sequence[Subject], measured: Measured, *, by_rate: bool
-) -> Curve:
-    def number(rounds: Sequence[Round]) -> float:
-        return median(r.rate if by_rate else (r.p50_ms or 0.0) for r in rounds)
-
-    return Curve(
-        title=f"{title}, by {size}",
-        name=title,
-        unit="transfers/s" if by_rate else "ms",
-        size=size,
-        points=tuple(
-            (subject.size, number(rounds))
-            for subject, rounds in zip(subjects, measured.values(), strict=True)
-        ),
-        higher_is_better=by_rate,
+def _transfers_order(at_least: int, subject: Subject) -> Order:
+    """A hundredth of a long log, so that its indexes are warm as well."""
+    return BankOrder(
+        callers=_CALLERS,
+        seconds=_LONGEST_ROUND,
+        hot=subject.hot,
+        at_most=max(at_least, subject.size // 100),
     )
 
 
-def _serve(orders: Orders[Order, Work | str], subject: Subject, home: Path) -> None:
-    uvloop.run(_answer(orders, subject, home))
+def _serve(orders: Orders[Order, Work | str], subject: Subject, url: str, home: Path) -> None:
+    uvloop.run(_answer(orders, subject, url, home))
 
 
-async def _answer(orders: Orders[Order, Work | str], subject: Subject, home: Path) -> None:
+async def _answer(
+    orders: Orders[Order, Work | str], subject: Subject, url: str, home: Path
+) -> None:
     random = Random(5)
-    async with bank_at(subject.url, home) as system:
+    async with bank_at(url, home) as system:
         orders.answer("ready")
         while (order := await asyncio.to_thread(orders.next)) is not None:
             if isinstance(order, BankOrder):
-                work = await taken(system.bank, order, subject.accounts, random)
+                work = await taken(system.bank, order, subject.busy, random)
             else:
                 work = await _read(_READS[order.read], order.times, system, subject, random)
             orders.answer(work)
@@ -267,7 +286,7 @@ async def _read(
 
 
 def _one(subject: Subject, random: Random) -> UUID:
-    return subject.accounts[0] if subject.hot else random.choice(subject.accounts)
+    return random.choice(subject.read)
 
 
 async def _load(system: System, subject: Subject, random: Random) -> None:

@@ -20,6 +20,7 @@ from uuid import UUID
 
 import psycopg
 
+from application.bank import SNAPSHOT_EVERY
 from application.codec import Codec
 from application.commands import CommandAccepted
 from application.event_log import EventLog, Snapshot
@@ -35,7 +36,6 @@ BATCH_COMMANDS: Final = 256
 RECORDS_EACH: Final = 3
 _STRETCH: Final = 50_000
 """Transfers that are written in one transaction."""
-SNAPSHOT_EVERY: Final = 256
 
 # What stands in the places that change, so that they can be found again in the bytes.
 _COMMAND: Final = UUID("c0ffee00-0000-4000-8000-000000000001")
@@ -62,7 +62,7 @@ _BLOCK: Final = 1 << 18
 class _Tip:
     """Where one account's stream ends."""
 
-    __slots__ = ("balance", "head", "id", "state", "text", "version", "wrote")
+    __slots__ = ("balance", "head", "id", "kept", "state", "text", "version")
 
     def __init__(self, id: UUID, version: int, head: str, state: Account) -> None:
         self.id = id.bytes
@@ -71,7 +71,8 @@ class _Tip:
         self.head = head.encode()
         self.balance = state.ledger
         self.state = state
-        self.wrote: tuple[str, bytes] | None = None
+        self.kept: tuple[int, str, bytes] | None = None
+        """Version, topic and state of the last record at which the bank would take a snapshot."""
 
 
 def lengthen(
@@ -171,7 +172,8 @@ class _Pages:
             digest = self._hash(tip.id, tip.version, topic, state)
             leaf(digest)
             tip.head = digest.hex().encode()
-            tip.wrote = (kind.name, state)
+            if tip.version % SNAPSHOT_EVERY == 0:
+                tip.kept = (tip.version, kind.name, state)
             yield self._row(tip.id, tip.version, topic, state)
         one, other = sorted((one, other), key=_id)
         state = self._accepted.rendered(
@@ -272,17 +274,18 @@ def _accepted(codec: Codec) -> _Template:
 
 
 def _snapshot(codec: Codec, tip: _Tip) -> Snapshot | None:
-    """The state after the last record, for a stream that is long enough to have one."""
-    if tip.wrote is None or tip.version < SNAPSHOT_EVERY:
+    """What the bank would have kept of a stream that has grown long enough."""
+    if tip.kept is None:
         return None
-    event = codec.decode(*tip.wrote).data
+    version, topic, stored = tip.kept
+    event = codec.decode(topic, stored).data
     # A movement says what it left, so the state before it need not be folded.
     assert isinstance(event, MoneyDebited | MoneyCredited)
     moved = event.amount.minor if isinstance(event, MoneyCredited) else -event.amount.minor
     state = replace(tip.state, ledger=event.balance_after.minor - moved).evolve(event)
     stream_id = UUID(bytes=tip.id)
-    head = record_hash(stream_id, tip.version, *tip.wrote)
-    return Snapshot(stream_id, tip.version, head, Account, state)
+    head = record_hash(stream_id, version, topic, stored)
+    return Snapshot(stream_id, version, head, Account, state)
 
 
 def _send(write: Callable[[bytes], None], rows: Iterable[bytes]) -> None:

@@ -129,7 +129,7 @@ def _draw_curves(drawing: _Drawing, pair: Sequence[Curve | None]) -> None:
 
 def _draw_curve(drawing: _Drawing, curve: Curve, left: float, top: float) -> None:
     width, height = _WIDTH / 2 - 3 * _MARGIN, _PANEL - 80
-    drawing.text(left, top + _ROW, f"{curve.title} ({curve.unit})", bold=True)
+    drawing.text(left, top + _ROW, f"{curve.name} ({curve.unit}), by {curve.size}", bold=True)
     bottom = top + _ROW + 20 + height
     most = max(found for _, found in curve.points) or 1.0
     logs = [math.log10(size) for size, _ in curve.points]

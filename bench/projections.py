@@ -98,7 +98,6 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
 
 def _serve(orders: Orders[str, Work | str], url: str) -> None:
     with open_runner(url) as runner:
-        runner.catch_up()  # warms up, as a worker that has been running is
         orders.answer("ready")
         for _ in orders:
             cpu = time.process_time()

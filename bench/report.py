@@ -82,7 +82,7 @@ def _curves(size: str, curves: Sequence[Curve]) -> Table:
     for curve in curves:
         table.add_row(
             f"{curve.name} ({curve.unit})",
-            *(_number(found, 0 if curve.higher_is_better else 2) for _, found in curve.points),
+            *(_number(found, 2 if curve.unit == "ms" else 0) for _, found in curve.points),
             f"{curve.bend:.2f}",
         )
     return table

@@ -176,7 +176,7 @@ class _Contest:
         connections = self._sizes.connections[-1]
         half: Measured = {}
         for question in (BALANCE, TWIN, DEPOSIT, DEPOSIT_AND_LOOK):
-            for server in self._servers:
+            for server in (BANK,) if self._sizes.scouting else self._servers:
                 if names := self._named(question, server):
                     name = f"{server}: {question.name}"
                     self._tell(f"{name}, at half load")
