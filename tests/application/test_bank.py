@@ -28,6 +28,7 @@ from domain.aggregate import command
 from domain.customer import UpdateContact
 from domain.decision import Decision, History, deciding
 from domain.personal import Unsealed
+from domain.refusal import NotFound
 from interfaces.database.embedded import EmbeddedPostgres
 from interfaces.database.migrate import migrate
 from interfaces.system import bank_codec
@@ -406,24 +407,36 @@ async def test_a_movement_can_be_reversed_while_it_is_being_written(log: EventLo
         assert isinstance(await reversed_, Accepted)
 
 
-async def test_a_movement_that_appears_between_two_looks_is_not_denied(log: EventLog) -> None:
-    """The record of the original is committed after it was looked for and before its stream is."""
+@command("test.recall")
+class Recall:
+    original_id: UUID
+
+
+@deciding(Recall)
+def recall(asked: Recall, history: History) -> Decision:
+    """Reads no stream but that of the original."""
+    if not history.written_by(asked.original_id):
+        raise NotFound
+    return []
+
+
+@pytest.mark.parametrize("moment", ["before_load", "before"])
+async def test_a_command_that_appears_before_it_is_denied_on_record_is_found(
+    log: EventLog, moment: str
+) -> None:
+    """It is recorded by another bank while this one looks for it, or has looked and writes."""
     watched = WatchedLog(log)
-    async with bank_over(log) as other, bank_over(watched) as bank:
-        account, movement = await opened_account(other), uuid4()
+    async with bank_over(log) as other, bank_over(watched, recall) as bank:
+        account, original = await opened_account(other), uuid4()
         loop = asyncio.get_running_loop()
-        made = threading.Event()
 
-        def make_the_movement(stream_ids: Any) -> None:
-            if movement in stream_ids and not made.is_set():
-                made.set()
-                made_it = other.execute(deposit(account, 7, movement), clerk(movement))
-                asyncio.run_coroutine_threadsafe(made_it, loop).result(10)
+        def make_it(_: Any) -> None:
+            watched.heal()
+            making = other.execute(deposit(account, 7, original), clerk(original))
+            asyncio.run_coroutine_threadsafe(making, loop).result(10)
 
-        watched.before_load = make_the_movement
-        outcome = await bank.execute(reverse(account, movement), clerk())
-    assert made.is_set()
-    assert isinstance(outcome, Accepted)
+        setattr(watched, moment, make_it)
+        assert isinstance(await bank.execute(Recall(original_id=original), clerk()), Accepted)
 
 
 # --- defects --------------------------------------------------------------------------------------
