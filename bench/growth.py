@@ -29,8 +29,9 @@ from bench.place import Place
 from bench.sizes import Sizes
 from bench.transfers.bank import BankOrder, taken
 from domain.value import value
+from interfaces.settings import Settings
 from interfaces.system import System, bank_codec
-from interfaces.worker import open_runner
+from interfaces.worker import open_runner, supervised_worker
 from projections.balance import BALANCES
 from projections.cards import CARDS
 from projections.customers import CUSTOMERS
@@ -93,7 +94,7 @@ def _measure_logs(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Fi
         subjects = []
         for size in sizes.log_sizes:
             tell(f"a log of {size:,} records")
-            _lengthen(url, others, size)
+            _lengthen(place, LOG, others, size)
             database = LOG
             if size != sizes.log_sizes[-1]:
                 database = f"{LOG}_{size}"
@@ -126,14 +127,16 @@ async def _founded(url: str, home: Path, sizes: Sizes) -> tuple[list[Customer], 
     return twins, [account for customer in others for account in customer.accounts]
 
 
-def _lengthen(url: str, accounts: Sequence[UUID], size: int) -> None:
-    log = open_log(bank_codec(), url=url)
-    try:
-        lengthen(url, log, accounts, max(size - log.head(), 0) // RECORDS_EACH)
-    finally:
-        log.close()
-    with open_runner(url) as runner:
-        runner.catch_up()
+def _lengthen(place: Place, database: str, accounts: Sequence[UUID], size: int) -> None:
+    """The read models follow on the other processor while the log is written."""
+    url = place.url(database)
+    with supervised_worker(url, Settings(home=place.home)):
+        log = open_log(bank_codec(), url=url)
+        try:
+            lengthen(url, log, accounts, max(size - log.head(), 0) // RECORDS_EACH)
+        finally:
+            log.close()
+        place.await_read_models(database)
 
 
 # --- one account ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,14 @@ CONFIGURATION: Final[Mapping[str, str]] = {
 
 DURABILITY: Final = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method")
 """What is looked at, and not set: a crash must cost nobody anything."""
+
+_BEHIND: Final = """
+SELECT count(*) = 0
+    OR min(position) < (SELECT coalesce(max(notification_id), 0) FROM ledgertwin.bank_events)
+FROM ledgertwin.projections
+"""
+_PATIENCE: Final = 1800.0
+_PAUSE: Final = 0.05
 
 
 class NotDurable(Exception):
@@ -87,6 +96,15 @@ class Place:
         with self.database(name) as url:
             migrate(url)
             yield url
+
+    def await_read_models(self, database: str) -> None:
+        """Return when a worker, which has to be there, has taken in all of the log."""
+        deadline = time.monotonic() + _PATIENCE
+        with self.connection(database) as connection:
+            while _row(connection, _BEHIND)[0]:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the read models of {database} do not catch up")
+                time.sleep(_PAUSE)
 
     def checkpoint(self) -> None:
         """Write out what earlier rounds have left, so that it does not fall into later ones."""

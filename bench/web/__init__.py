@@ -7,7 +7,6 @@ its database; what the others answer is what the bank has answered before, held 
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -56,7 +55,6 @@ ACCOUNTS_EACH: Final = 3
 
 _TWINS: Final = 10
 _PATIENCE: Final = 60.0
-_PAUSE: Final = 0.05
 
 
 class AnotherAnswer(Exception):
@@ -80,7 +78,7 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
         tell("making customers with accounts and transactions")
         subjects = asyncio.run(_founded(url, place.home, sizes.accounts // 10))
         bank = opened.enter_context(bank_server(place, DATABASE))
-        _await_read_models(place)
+        place.await_read_models(DATABASE)
         answers = _answers_of(bank, subjects)
         servers: Mapping[str, Server] = {
             BANK: bank,
@@ -199,7 +197,9 @@ class _Contest:
         )
         took = self._place.measured(DATABASE, partial(self._asked, server, asking))
         if name == BANK:
-            _await_read_models(self._place)  # or the worker would be busy in somebody else's round
+            self._place.await_read_models(
+                DATABASE
+            )  # or the worker would be busy in somebody else's round
         return took
 
     def _asked(self, server: Server, asking: Asking) -> Work:
@@ -232,21 +232,6 @@ async def _founded(url: str, home: Path, customers: int) -> Subjects:
         customers=tuple(str(twin.customer_id).encode() for twin in twins),
         accounts=tuple(str(a).encode() for other in others for a in other.accounts),
     )
-
-
-def _await_read_models(place: Place) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    with place.connection(DATABASE) as connection:
-        while time.monotonic() < deadline:
-            behind = connection.execute(
-                "SELECT count(*) = 0 OR min(position) <"
-                " (SELECT coalesce(max(notification_id), 0) FROM ledgertwin.bank_events)"
-                " FROM ledgertwin.projections"
-            ).fetchone()
-            if behind == (False,):
-                return
-            time.sleep(_PAUSE)
-    raise TimeoutError("the read models do not catch up")
 
 
 def _answers_of(bank: Server, subjects: Subjects) -> Answers:

@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
+from strawberry.asgi import GraphQL
 from strawberry.extensions import ParserCache, ValidationCache
-from strawberry.fastapi import GraphQLRouter
 
 from bench.apart import Orders, apart
 from bench.place import Place
@@ -55,16 +56,16 @@ class Server:
 @contextmanager
 def bank_server(place: Place, database: str) -> Iterator[Server]:
     """`ledgertwin serve` on that database."""
-    port = _free_port()
+    port, log = _free_port(), place.home / "serve.log"
     process = subprocess.Popen(  # noqa: S603 -- this program itself
         [sys.executable, "-c", _SERVE, "serve", "--port", str(port)],
         env=os.environ
         | {"LEDGERTWIN_DATABASE_URL": place.url(database), "LEDGERTWIN_HOME": str(place.home)},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=log.open("wb"),
     )
     try:
-        _await_answer(process, port)
+        _await_answer(process, port, log)
         yield Server(port=port, pid=process.pid, graphql=True)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -91,11 +92,8 @@ def fastapi_server(answers: Answers) -> Iterator[Server]:
 
 def _serve_strawberry(orders: Orders[Any, Any], answers: Answers, caches: bool) -> None:
     extensions: list[Any] = [ParserCache, ValidationCache] if caches else []
-    app = FastAPI()
-    app.include_router(
-        GraphQLRouter(strawberry_schema(answers, extensions), path="/graphql", graphql_ide=None)
-    )
-    _serve(orders, app)
+    # Strawberry's own ASGI application: FastAPI around it would cost it a fifth.
+    _serve(orders, GraphQL(strawberry_schema(answers, extensions), graphql_ide=None))
 
 
 def _serve_fastapi(orders: Orders[Any, Any], answers: Answers) -> None:
@@ -116,7 +114,7 @@ def _serve_fastapi(orders: Orders[Any, Any], answers: Answers) -> None:
     _serve(orders, app)
 
 
-def _serve(orders: Orders[Any, Any], app: FastAPI) -> None:
+def _serve(orders: Orders[Any, Any], app: Any) -> None:
     """As the bank is served, until the orders end."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
     server = uvicorn.Server(
@@ -132,11 +130,11 @@ def _serve(orders: Orders[Any, Any], app: FastAPI) -> None:
     server.run(sockets=[listening])
 
 
-def _await_answer(process: "subprocess.Popen[bytes]", port: int) -> None:
+def _await_answer(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not _is_ready(port):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise DoesNotServe(f"ledgertwin serve: exit code {process.poll()}")
+            raise DoesNotServe(log.read_text())
         time.sleep(_PAUSE)
 
 
