@@ -10,6 +10,8 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
+from hmac import compare_digest
 from threading import Lock
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
@@ -54,6 +56,7 @@ RECONNECT_SECONDS: Final = 2.0
 
 _CONFLICTS: Final = frozenset({"23505", "LT001"})
 """SQLSTATEs: unique_violation, and what ledgertwin.append raises when a guarded stream moved."""
+_SEAL_BYTES: Final = 32
 _COMMAND_TOPICS: Final = frozenset({"command.accepted.v1", "command.refused.v1"})
 
 
@@ -364,11 +367,12 @@ class BankFactory(PostgresFactory):
 class PostgresLog(EventLog):
     """The log in PostgreSQL, with snapshots and the vault beside it."""
 
-    def __init__(self, codec: Codec, factory: BankFactory) -> None:
+    def __init__(self, codec: Codec, factory: BankFactory, snapshot_key: bytes) -> None:
         recorder = factory.application_recorder()
         assert isinstance(recorder, BankRecorder)
         super().__init__(codec, recorder)
         self._factory = factory
+        self._snapshot_key = snapshot_key
         self._bank_recorder = recorder
         self._listening: psycopg.Connection[Any] | None = None
 
@@ -387,21 +391,17 @@ class PostgresLog(EventLog):
             if exclusive:
                 with connection.transaction():
                     connection.execute("SELECT ledgertwin.lock_log()")
-                    yield _PostgresSession(self.codec, connection)
+                    yield _PostgresSession(self.codec, connection, self._snapshot_key)
             else:
-                yield _PostgresSession(self.codec, connection)
+                yield _PostgresSession(self.codec, connection, self._snapshot_key)
 
     def save(self, snapshots: Sequence[Snapshot]) -> None:
-        rows = [
-            (
-                s.stream_id,
-                s.version,
-                bytes.fromhex(s.head),
-                self.codec.code_fingerprint,
-                s.aggregate.__name__.encode() + b"\n" + self.codec.encode_state(s.state),
-            )
-            for s in snapshots
-        ]
+        rows = []
+        for stream_id, version, head, aggregate, state in snapshots:
+            place = (stream_id, version, bytes.fromhex(head))
+            named = aggregate.__name__.encode() + b"\n" + self.codec.encode_state(state)
+            sealed = _seal(self._snapshot_key, *place, named) + named
+            rows.append((*place, self.codec.code_fingerprint, sealed))
         with self._bank_recorder.connection() as connection, connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO ledgertwin.snapshots (stream_id, version, head, fingerprint, state)"
@@ -468,14 +468,15 @@ class PostgresLog(EventLog):
     def snapshots(self) -> Iterator[StoredSnapshot]:
         ids = [row[0] for row in self._rows("SELECT stream_id FROM ledgertwin.snapshots", ())]
         for i in range(0, len(ids), 256):
-            for stream_id, version, head, fingerprint, named in self._rows(
+            for stream_id, version, head, fingerprint, sealed in self._rows(
                 "SELECT stream_id, version, head, fingerprint, state FROM ledgertwin.snapshots"
                 " WHERE stream_id = ANY(%s)",
                 (ids[i : i + 256],),
             ):
-                name, _, state = named.partition(b"\n")
+                place = (stream_id, version, head)
+                name, _, state = _unsealed(self._snapshot_key, *place, sealed).partition(b"\n")
                 aggregate = name.decode(errors="replace")
-                yield StoredSnapshot(stream_id, version, head, fingerprint, aggregate, state)
+                yield StoredSnapshot(*place, fingerprint, aggregate, state)
 
     def data_keys(self, values: Sequence[SealedValue]) -> Sequence[tuple[UUID | None, UUID | None]]:
         return self._rows(
@@ -527,9 +528,12 @@ class PostgresLog(EventLog):
 
 
 class _PostgresSession:
-    def __init__(self, codec: Codec, connection: psycopg.Connection[Any]) -> None:
+    def __init__(
+        self, codec: Codec, connection: psycopg.Connection[Any], snapshot_key: bytes
+    ) -> None:
         self._codec = codec
         self._connection = connection
+        self._snapshot_key = snapshot_key
 
     def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Stream]:
         wanted = list(stream_ids)
@@ -608,8 +612,9 @@ class _PostgresSession:
     def _restored(
         self, stream_id: UUID, version: int, head: bytes, state: bytes
     ) -> Snapshot | None:
-        """A snapshot is a cache: one that can't be read is none."""
-        name, _, json = state.partition(b"\n")
+        """A snapshot is a cache: one that can't be read, or was not sealed by us, is none."""
+        named = _unsealed(self._snapshot_key, stream_id, version, head, state)
+        name, _, json = named.partition(b"\n")
         try:
             restored = self._codec.decode_state(name.decode(errors="replace"), json)
         except UnreadableEvent:
@@ -618,10 +623,19 @@ class _PostgresSession:
 
 
 def open_log(
-    codec: Codec, env: Mapping[str, str] | None = None, *, url: str | None = None
+    codec: Codec,
+    env: Mapping[str, str] | None = None,
+    *,
+    url: str | None = None,
+    snapshot_key: bytes = b"",
 ) -> EventLog:
     """The log that the library's environment variables name (in memory by default), or, with a
-    `url`, the one in that PostgreSQL database. The tables are there already: see migrations."""
+    `url`, the one in that PostgreSQL database. The tables are there already: see migrations.
+
+    `snapshot_key` (up to 64 bytes) seals snapshots: those sealed with another key are not believed.
+    Whoever decides on snapshots must give a secret one; without it they are only checked for
+    accidents.
+    """
     settings = dict(env or {})
     if url is not None:
         settings |= _postgres_settings(url)
@@ -629,7 +643,7 @@ def open_log(
         Environment("bank", settings)
     )
     if isinstance(factory, BankFactory):
-        return PostgresLog(codec, factory)
+        return PostgresLog(codec, factory, snapshot_key)
     return EventLog(codec, factory.application_recorder())
 
 
@@ -653,6 +667,19 @@ def _postgres_settings(url: str) -> dict[str, str]:
         "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "30",
         "CREATE_TABLE": "no",
     }
+
+
+def _seal(key: bytes, stream_id: UUID, version: int, head: bytes, named: bytes) -> bytes:
+    """What nobody without the key can make. The bank decides on snapshots, and the application's
+    role may write them, so a changed one must not be believed: then the stream is folded."""
+    place = stream_id.bytes + version.to_bytes(8, "big") + head
+    return blake2b(place + named, key=key, digest_size=_SEAL_BYTES).digest()
+
+
+def _unsealed(key: bytes, stream_id: UUID, version: int, head: bytes, sealed: bytes) -> bytes:
+    """The snapshot that was sealed; nothing if it was not sealed so."""
+    seal, named = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
+    return named if compare_digest(seal, _seal(key, stream_id, version, head, named)) else b""
 
 
 def _folded(codec: Codec, tail: Iterable[StoredRecord], snapshot: Snapshot | None) -> Stream:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from application.bank import Bank
 from application.codec import Codec
@@ -39,7 +40,11 @@ def bank_codec() -> Codec:
 def open_keystore(settings: Settings) -> LocalKeystore:
     """The keys in the data directory; made when they are first needed."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return LocalKeystore.at(settings.home / "keystore")
+    return LocalKeystore.at(keystore_file(settings))
+
+
+def keystore_file(settings: Settings) -> Path:
+    return settings.home / "keystore"
 
 
 def new_bank(log: EventLog, vault: Vault, keystore: Keystore) -> Bank:
@@ -48,11 +53,16 @@ def new_bank(log: EventLog, vault: Vault, keystore: Keystore) -> Bank:
     return Bank(log, vault, HANDLERS, fingerprint_key=key)
 
 
+def snapshot_key(keystore: Keystore) -> bytes:
+    """What seals snapshots, so that the bank believes only its own."""
+    return keystore.mac("snapshot", b"")
+
+
 @asynccontextmanager
 async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
     """A bank on a migrated database, until the block ends: then everybody who waits is answered."""
     keystore = open_keystore(settings)
-    log = open_log(bank_codec(), url=url)
+    log = open_log(bank_codec(), url=url, snapshot_key=snapshot_key(keystore))
     try:
         vault = Vault(keystore, log.vault_reader)
         async with (

@@ -330,9 +330,39 @@ def test_a_snapshot_that_is_not_of_this_history_breaks_the_chain(
     postgres_log: EventLog, snapshotted: UUID, database: str
 ) -> None:
     with psycopg.connect(database) as owner:
-        owner.execute("UPDATE ledgertwin.snapshots SET head = sha256('')")
+        owner.execute("DELETE FROM ledgertwin.snapshots")
+    state = Account(ledger=1_000_000_00, currency="EUR")
+    postgres_log.save([Snapshot(snapshotted, 2, "0" * 64, Account, state)])
     with pytest.raises(ChainBroken):
         ledger(postgres_log, snapshotted)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        b"state = replace(encode(state, 'escape'), '100000000', '900000000')::bytea",
+        b"version = 1",
+        b"head = sha256('')",
+        b"stream_id = gen_random_uuid()",
+    ],
+    ids=["amount", "version", "head", "stream"],
+)
+def test_a_snapshot_that_somebody_changed_is_not_believed(
+    postgres_log: EventLog, snapshotted: UUID, database: str, change: bytes
+) -> None:
+    with psycopg.connect(database) as owner:
+        assert owner.execute(b"UPDATE ledgertwin.snapshots SET " + change).rowcount == 1
+    assert ledger(postgres_log, snapshotted) == 5_00
+
+
+def test_a_snapshot_sealed_with_another_key_is_not_believed(
+    snapshotted: UUID, database: str
+) -> None:
+    log = open_log(CODEC, url=database, snapshot_key=b"of another bank")
+    try:
+        assert ledger(log, snapshotted) == 5_00
+    finally:
+        log.close()
 
 
 # --- following ------------------------------------------------------------------------------------

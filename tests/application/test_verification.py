@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from application.bank import Bank
-from application.event_log import Append, EventLog, StoredRecord, open_log
+from application.event_log import Append, EventLog, Snapshot, StoredRecord, open_log
 from application.record import GENESIS, NO_HEAD, Record, batch_head, envelope, record_hash
 from application.verification import (
     Finding,
@@ -33,6 +33,7 @@ from application.verification import (
     verify,
     verify_snapshots,
 )
+from domain.account import Account, Status
 from domain.customer import UpdateContact
 from domain.personal import Unsealed
 from interfaces.system import bank_codec
@@ -789,7 +790,7 @@ def test_a_snapshot_is_the_fold_of_its_stream(long_stream: EventLog) -> None:
 @pytest.mark.parametrize(
     ("change", "detail"),
     [
-        (b"state = replace(encode(state, 'escape'), '25400', '99900')::bytea", "not the fold"),
+        (b"state = replace(encode(state, 'escape'), '25400', '99900')::bytea", "cannot be read"),
         (b"state = 'Account\n{'", "cannot be read"),
         (b"state = 'Nothing\n{}'", "cannot be read"),
         (b"head = sha256('')", "another record"),
@@ -804,6 +805,19 @@ def test_a_changed_snapshot_is_found(
         owner.execute(b"UPDATE ledgertwin.snapshots SET " + change)
     (wrong,) = verify_snapshots(long_stream).wrong
     assert detail in wrong.detail
+
+
+def test_a_snapshot_that_the_bank_itself_took_wrongly_is_found(
+    long_stream: EventLog, database: str
+) -> None:
+    (stored,) = long_stream.snapshots()
+    state = Account(status=Status.OPEN, currency="EUR", ledger=999_00)
+    wrong = Snapshot(stored.stream_id, stored.version, stored.head.hex(), Account, state)
+    with psycopg.connect(database) as owner:
+        owner.execute("DELETE FROM ledgertwin.snapshots")
+    long_stream.save([wrong])
+    (found,) = verify_snapshots(long_stream).wrong
+    assert "not the fold" in found.detail
 
 
 def test_a_snapshot_of_other_code_is_ignored(long_stream: EventLog, database: str) -> None:
