@@ -87,7 +87,7 @@ class Server:
         self.home = home
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self._said = (home.parent / "server.out").open("ab")
+        self._said = (home.parent / "server.out").open("a+b")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -100,9 +100,15 @@ class Server:
             stderr=self._said,
         )
 
-    def kill(self, *others: str) -> None:
+    def require_alive(self) -> None:
         assert self._process is not None
-        assert self._process.poll() is None, "the server ended by itself"
+        if self._process.poll() is not None:
+            self._said.seek(0)
+            raise AssertionError(f"the server ended by itself:\n{self._said.read().decode()}")
+
+    def kill(self, *others: str) -> None:
+        self.require_alive()
+        assert self._process is not None
         victims = [self._process.pid]
         if "postgres" in others:
             victims.append(_postmaster(self.home))
@@ -148,6 +154,7 @@ class Load:
         self.accounts = [str(uuid4()) for _ in range(ACCOUNTS)]
         self.commands: list[Command] = []
         self.answered = asyncio.Event()
+        self.leaving = False
         self._chance = chance
 
     async def ask(self, query: str, **variables: Any) -> Any:
@@ -176,17 +183,19 @@ class Load:
         assert told["sent"]["__typename"] == RESULTS[mutation], told
 
     async def client(self) -> None:
-        while True:
+        while not self.leaving:
             await self.send(self._next())
 
     async def send(self, command: Command) -> None:
-        """Until there is an answer."""
+        """Until there is an answer, or nobody waits for it any more."""
         sent = {**command.input, "meta": {"commandId": str(command.id)}}
         told = None
         while told is None or told.get("retryable"):
             try:
                 told = (await self.ask(MUTATIONS[command.mutation], input=sent))["sent"]
             except (httpx.TransportError, json.JSONDecodeError):
+                if self.leaving:
+                    return
                 await asyncio.sleep(0.1)
         if command.told is not None:
             assert _essence(told) == _essence(command.told), "two answers to one command"
@@ -218,22 +227,23 @@ def _essence(told: dict[str, Any]) -> Any:
 
 async def _killed_under_load(server: Server, load: Load, chance: random.Random) -> None:
     await asyncio.to_thread(server.start)
-    await _answering(load)
+    await _answering(server, load)
     await load.found()
     async with asyncio.TaskGroup() as tasks:
-        clients = [tasks.create_task(load.client()) for _ in range(CLIENTS)]
+        for _ in range(CLIENTS):
+            tasks.create_task(load.client())
         for kill in range(KILLS):
             load.answered.clear()
             await load.answered.wait()
             await asyncio.sleep(chance.uniform(0, LONGEST_LIFE))
             others = {3: ["postgres"], 1: ["worker"]}.get(kill % 4, [])
+            load.leaving = kill == KILLS - 1
             await asyncio.to_thread(server.kill, *others)
-            if kill < KILLS - 1:
+            if not load.leaving:
                 await asyncio.to_thread(server.start)
-        for client in clients:
-            client.cancel()
+    load.leaving = False
     await asyncio.to_thread(server.start)
-    await _answering(load)
+    await _answering(server, load)
     log = await asyncio.to_thread(walked, _url(server))
     unanswered = [command for command in load.commands if command.told is None]
     for command in unanswered:
@@ -243,9 +253,10 @@ async def _killed_under_load(server: Server, load: Load, chance: random.Random) 
             tasks.create_task(load.send(command))
 
 
-async def _answering(load: Load) -> None:
+async def _answering(server: Server, load: Load) -> None:
     async with asyncio.timeout(60):
         while True:
+            server.require_alive()
             with suppress(httpx.TransportError):
                 if (await load.http.get("/healthz")).status_code == httpx.codes.OK:
                     return
