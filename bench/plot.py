@@ -9,11 +9,12 @@ from typing import Final
 
 from bench.findings import RATIOS, Curve, Group
 from bench.run import Run
+from bench.web import HALF_LOAD
 
 _WIDTH: Final = 920
-_LABELS: Final = 330
+_LABELS: Final = 370
 _ROW: Final = 20
-_PANEL: Final = 190
+_PANEL: Final = 210
 _MARGIN: Final = 24
 _OURS: Final = "#1f6f8b"
 _THEIRS: Final = "#b8bfc6"
@@ -78,7 +79,7 @@ def write(run: Run, path: Path) -> None:
     for part in run.parts.values():
         curves = part.findings.curves
         for group in part.findings.groups:
-            if not curves:
+            if not curves and group.title != HALF_LOAD:  # which tells latencies, and no rates
                 _draw_group(drawing, group)
         for pair in zip(curves[::2], [*curves[1::2], None], strict=False):
             _draw_curves(drawing, pair)
@@ -108,7 +109,7 @@ def _draw_group(drawing: _Drawing, group: Group) -> None:
     most = max(max(found) for found in rates.values())
     scale = (_WIDTH - _LABELS - 5 * _MARGIN) / most
     for name, found in rates.items():
-        drawing.text(_LABELS - 6, drawing.y + 12, name[:52], anchor="end")
+        drawing.text(_LABELS - 6, drawing.y + 12, name[:60], anchor="end")
         ours = name.startswith(("bank", "verify", "all read models"))
         drawing.bar(_LABELS, drawing.y, median(found) * scale, _OURS if ours else _THEIRS)
         middle = drawing.y + (_ROW - 6) / 2
@@ -128,9 +129,10 @@ def _draw_curves(drawing: _Drawing, pair: Sequence[Curve | None]) -> None:
 
 
 def _draw_curve(drawing: _Drawing, curve: Curve, left: float, top: float) -> None:
-    width, height = _WIDTH / 2 - 3 * _MARGIN, _PANEL - 80
+    width, height = _WIDTH / 2 - 4 * _MARGIN, _PANEL - 110
     drawing.text(left, top + _ROW, f"{curve.name} ({curve.unit}), by {curve.size}", bold=True)
-    bottom = top + _ROW + 20 + height
+    left += _MARGIN
+    bottom = top + _ROW + 40 + height
     most = max(found for _, found in curve.points) or 1.0
     logs = [math.log10(size) for size, _ in curve.points]
     span = (logs[-1] - logs[0]) or 1.0

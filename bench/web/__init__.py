@@ -49,8 +49,9 @@ from domain.value import value
 DATABASE: Final = "web"
 BANK: Final = "bank"
 BARE: Final = "bare Strawberry"
-CACHING: Final = "bare Strawberry, caching documents"
+CACHING: Final = "Strawberry with caches"
 TYPED: Final = "FastAPI"
+HALF_LOAD: Final = "GraphQL over HTTP, at half load"
 ACCOUNTS_EACH: Final = 3
 
 _TWINS: Final = 10
@@ -145,7 +146,7 @@ class _Contest:
                     Group(title=f"GraphQL over HTTP: {name}", unit="requests", measured=rounds)
                     for name, rounds in measured.items()
                 ),
-                Group(title="GraphQL over HTTP, at half load", unit="requests", measured=half),
+                Group(title=HALF_LOAD, unit="requests", measured=half),
             ),
             ratios={
                 name: ratio(taken[ours], taken[theirs]) for name, (ours, theirs) in best.items()
