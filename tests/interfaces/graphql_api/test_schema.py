@@ -25,7 +25,7 @@ from interfaces.graphql_api import schema
 from interfaces.graphql_api.mutations import MUTATIONS
 
 SNAPSHOT = Path(__file__).parents[2] / "contracts" / "schema.graphql"
-REGENERATE = "python -m interfaces.graphql_api > tests/contracts/schema.graphql"
+REGENERATE = "make schema"
 
 PRINTED = schema.build_schema().as_str() + "\n"
 BUILT: GraphQLSchema = build_schema(PRINTED)
