@@ -322,11 +322,13 @@ AccountMutations = mutations(
         DepositCash: Offered(description="Pay in cash at a branch."),
         WithdrawCash: Offered(description="Pay out cash at a branch."),
         CreditAccount: Offered(
-            description="Credit an account from outside: a payment that came in, interest, a loan."
+            description="Credit an account from outside: a payment that came in, interest, a loan.",
+            given=("value_date",),
         ),
         DebitAccount: Offered(
             description="Debit an account to the outside: a payment that goes out, tax, a card "
-            "payment."
+            "payment.",
+            given=("value_date",),
         ),
         CollectFunds: Offered(
             description="Make every credit available that has reached its value date."
@@ -334,21 +336,40 @@ AccountMutations = mutations(
         PlaceHold: Offered(
             description="Set money aside. The hold's id is the command's.", command_id=("hold_id",)
         ),
-        account.AdjustHold: Offered(description="Raise or lower an open hold."),
-        CaptureHold: Offered(description="Debit all or part of what is held."),
-        ReleaseHold: Offered(description="Free what is held."),
-        ExpireHold: Offered(description="Free what is held beyond its expiry."),
+        account.AdjustHold: Offered(
+            description="Raise or lower an open hold.",
+            given=("hold_id",),
+        ),
+        CaptureHold: Offered(
+            description="Debit all or part of what is held.",
+            given=("hold_id",),
+        ),
+        ReleaseHold: Offered(
+            description="Free what is held.",
+            given=("hold_id",),
+        ),
+        ExpireHold: Offered(
+            description="Free what is held beyond its expiry.",
+            given=("hold_id",),
+        ),
         SetOverdraftLimit: Offered(description="Set how far below zero debits may go."),
         RestrictAccount: Offered(
             description="Forbid debits, credits or both, or block part of the balance. Every "
             "authority places and lifts its own restriction.",
             made=("restriction_id",),
         ),
-        LiftAccountRestriction: Offered(description="Lift one restriction of an account."),
+        LiftAccountRestriction: Offered(
+            description="Lift one restriction of an account.",
+            given=("restriction_id",),
+        ),
         ChargeFee: Offered(description="Charge a fee."),
-        WaiveFee: Offered(description="Give a fee back."),
+        WaiveFee: Offered(
+            description="Give a fee back.",
+            given=("original_id",),
+        ),
         ReverseMovement: Offered(
-            description="Undo an earlier movement, on every account that it touched."
+            description="Undo an earlier movement, on every account that it touched.",
+            given=("original_id",),
         ),
         MarkDormant: Offered(
             description="Note that its customer has not used an account for a year."

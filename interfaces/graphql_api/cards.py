@@ -301,7 +301,10 @@ CardMutations = mutations(
         ExpireCard: Offered(description="Note that a card's month is over."),
         CloseCard: Offered(description="Close a card for ever."),
         SetSpendControl: Offered(description="Say what a card may be used for."),
-        RemoveSpendControl: Offered(description="Remove a control of a card's spending."),
+        RemoveSpendControl: Offered(
+            description="Remove a control of a card's spending.",
+            given=("control_id",),
+        ),
     },
     GLOSSARY,
 )

@@ -307,7 +307,9 @@ CustomerMutations = mutations(
         ),
         UpdateContact: Offered(description="Change how a customer is reached."),
         SubmitKycEvidence: Offered(
-            description="Submit a document that says who a customer is.", made=("evidence_id",)
+            description="Submit a document that says who a customer is.",
+            made=("evidence_id",),
+            given=("expires_on",),
         ),
         RecordScreeningResult: Offered(
             description="Record a search in the lists of sanctions. A confirmed match restricts "
@@ -315,20 +317,25 @@ CustomerMutations = mutations(
             made=("screening_id",),
         ),
         ApproveKyc: Offered(
-            description="Approve a customer. Whoever submitted the evidence cannot approve it."
+            description="Approve a customer. Whoever submitted the evidence cannot approve it.",
+            given=("valid_until",),
         ),
         RejectKyc: Offered(description="Reject a customer."),
         RequestMoreKyc: Offered(description="Ask for more evidence."),
         ExpireKyc: Offered(description="Note that an approval has run out."),
         ChangeRiskRating: Offered(description="Rate how much risk a customer is."),
-        GrantConsent: Offered(description="Note what a customer agreed to."),
+        GrantConsent: Offered(
+            description="Note what a customer agreed to.",
+            given=("valid_until",),
+        ),
         WithdrawConsent: Offered(description="Note what a customer no longer agrees to."),
         RestrictCustomer: Offered(
             description="Forbid debits, credits or both on all accounts that a customer owns.",
             made=("restriction_id",),
         ),
         LiftCustomerRestriction: Offered(
-            description="Lift one restriction of a customer, and with it that of the accounts."
+            description="Lift one restriction of a customer, and with it that of the accounts.",
+            given=("restriction_id",),
         ),
         OffboardCustomer: Offered(description="Begin to part with a customer."),
         CloseCustomer: Offered(description="End dealing with a customer who has no account left."),

@@ -2,8 +2,10 @@
 
 A command's fields are written once, in the domain. What the interface adds is said by name: an id
 field refers to a node, a movement's id is the command's id, and a booking date is the day of
-`meta.effectiveAt`. What is no such thing becomes an issue with its path, never an exception, and
-all of an input's issues are reported at once.
+`meta.effectiveAt`. As a name means so much, a date or an id whose name means nothing must be
+offered as `given` by the client, so that a misnamed one is found at import. What cannot be
+understood becomes an issue with its path, never an exception, and all of an input's issues are
+reported at once.
 """
 
 import re
@@ -87,6 +89,10 @@ class Issues:
         self.found.append(FieldIssue(path=where, message=message, rule=rule))
 
 
+class WronglyOffered(Exception):
+    """A command cannot be offered as it is; the message names the field, and says what to do."""
+
+
 class Malformed(Exception):
     """An input is not a command."""
 
@@ -145,24 +151,28 @@ class CommandInput:
         return bool(self.from_effective_date) and given.meta.effective_at is None
 
 
-def command_input(
+def command_input(  # noqa: PLR0913 -- all of them are named
     command: type[Any],
     *,
     command_id: Sequence[str] = (),
     made: Sequence[str] = (),
+    given: Sequence[str] = (),
     glossary: Mapping[str, str],
     description: str,
 ) -> CommandInput:
     """The input of a command.
 
     `command_id` names more fields that are the command's own id. `made` names ids of what the
-    command makes: they may be left out, and are then derived from the command's id. `glossary`
-    describes fields by name.
+    command makes: they may be left out, and are then derived from the command's id. `given` names
+    dates, and ids of what is no stream, that only the client can know. `glossary` describes fields
+    by name. Raises `WronglyOffered`.
     """
     own = [f.name for f in fields(command)]
-    from_command_id = frozenset(n for n in own if n in COMMAND_ID or n in command_id)
-    from_effective_date = frozenset(n for n in own if n in EFFECTIVE_DATE)
+    from_command_id = frozenset({*own} & {*COMMAND_ID, *command_id} - {*given})
+    from_effective_date = frozenset({*own} & EFFECTIVE_DATE - {*given})
     nodes = {name: aggregate.__name__ for name, aggregate in HANDLERS[command].reads}
+    understood = from_command_id | from_effective_date | {*nodes, *made, *given}
+    _refuse_unknown(command, understood, {*command_id, *made, *given})
     parts = [
         part._replace(default=None) if part.name in made else part
         for part in _parts(command, glossary, nodes)
@@ -173,7 +183,10 @@ def command_input(
     ordered = sorted(parts, key=lambda part: part.default is not MISSING)
     described = {
         **glossary,
-        **{n: f"{glossary[n]} Derived from the command id if left out." for n in made},
+        **{
+            n: f"{_entry(glossary, n, f'{name}.{n}')} Derived from the command id if left out."
+            for n in made
+        },
     }
     input_type = _input_type(name, ordered, described, description, meta=True)
     return CommandInput(
@@ -184,6 +197,36 @@ def command_input(
         from_effective_date=from_effective_date,
         made=frozenset(made),
     )
+
+
+def _refuse_unknown(command: type[Any], understood: Set[str], named: Set[str]) -> None:
+    """Every date and id must be understood by its name, and every name must be a field."""
+    hints = get_type_hints(command)
+    if strangers := sorted(named - hints.keys()):
+        raise WronglyOffered(f"{command.__name__} has no field {', '.join(strangers)}")
+    for name, hint in hints.items():
+        if name in understood:
+            continue
+        if _required(hint) is date:
+            raise WronglyOffered(
+                f"{command.__name__}.{name} is a date of unknown meaning: if it is the day of "
+                "meta.effectiveAt, call it as one of EFFECTIVE_DATE or add it there; if the "
+                f'client says it, offer it with given=("{name}",)'
+            )
+        if _required(hint) is UUID and name.endswith("_id"):
+            raise WronglyOffered(
+                f"{command.__name__}.{name} is an id of unknown meaning: if it names a stream, the "
+                "command's handler should read it; if it is the command's own id, offer it with "
+                f'command_id=("{name}",); if the command makes it, with made=("{name}",); if the '
+                f'client says it, with given=("{name}",)'
+            )
+
+
+def _entry(glossary: Mapping[str, str], key: str, where: str) -> str:
+    """What the glossary says of it."""
+    if key not in glossary:
+        raise WronglyOffered(f"{where} is not described: its glossary needs an entry {key!r}")
+    return glossary[key]
 
 
 def _value(part: _Part, given: Any, issues: Issues, path: Path = ()) -> Any:
@@ -299,7 +342,7 @@ _nested: dict[type[Any], tuple[type[Any], list[_Part]]] = {}
 def _nested_reader(cls: type[Any], glossary: Mapping[str, str]) -> _Reader:
     if cls not in _nested:
         parts = sorted(_parts(cls, glossary), key=lambda part: part.default is not MISSING)
-        description = glossary[cls.__name__]
+        description = _entry(glossary, cls.__name__, f"{cls.__name__}Input")
         _nested[cls] = (_input_type(f"{cls.__name__}Input", parts, glossary, description), parts)
     input_type, parts = _nested[cls]
 
@@ -334,7 +377,7 @@ def _input_type(
     for part in parts:
         required = part.default is MISSING
         annotations[part.name] = part.reader.type if required else part.reader.type | None
-        body[part.name] = _input_field(part, glossary[part.name])
+        body[part.name] = _input_field(part, _entry(glossary, part.name, f"{name}.{part.name}"))
     body |= {"__annotations__": annotations, "__module__": __name__}
     made: type[Any] = type(name, (), body)
     return strawberry.input(made, name=name, description=description)

@@ -30,7 +30,7 @@ outcome is found under its id."""
 
 @value
 class Offered:
-    """A command as a mutation; see `command_input` for `command_id` and `made`.
+    """A command as a mutation; see `command_input` for `command_id`, `made` and `given`.
 
     `subjects` are the fields of the command that name what its answer shows. Of a command on
     record there are only the events: the subject is the stream that has one of type `first`.
@@ -41,6 +41,7 @@ class Offered:
     first: type[Any] = object
     command_id: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
 
 @value
@@ -164,6 +165,7 @@ def _field(
             command,
             command_id=offered.command_id,
             made=offered.made,
+            given=offered.given,
             glossary=glossary,
             description=f"What `{_camel(command)}` needs to know.",
         ),
