@@ -14,6 +14,7 @@ from uuid import UUID
 
 from domain import account as a
 from domain import holding, transfer
+from domain.aggregate import permanent_name
 from domain.card import CardSpendControlRemoved, CardSpendControlSet
 from domain.customer import CustomerClosed, CustomerOffboardingStarted
 from domain.money import Money
@@ -148,6 +149,11 @@ class Auditor:
         assert expected is not False, "accepted, though a rule forbids it"
         before = {account_id: page.available for account_id, page in self.pages.items()}
         moved = [m for m in self._moves(command, command_id) if m.minor]
+        if not moved:
+            assert not any(getattr(e, "postings", ()) for _, events in answer for e in events), (
+                f"the auditor does not know what {permanent_name(type(command))} moves: "
+                "enter it in tests/auditor.py"
+            )
         if moved:
             self.moved[command_id] = moved
         for m in moved:

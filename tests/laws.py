@@ -6,7 +6,7 @@ subclass that overrides `execute`, `balances` and `standing`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -133,7 +133,7 @@ class BankLaws(RuleBasedStateMachine):
     def aimed(self, command: Any, pick: int) -> Any:
         """The same command, mostly about what there is, and mostly in the account's currency."""
         aim, pick = pick % 8, pick // 8
-        targets = self.targets(type(command)) if aim and type(command) in RESUMING else []
+        targets = self.targets(type(command)) if aim and type(command) in TARGETS else []
         if targets:
             command = replace(command, **targets[-1 - pick % min(4, len(targets))])
         account_id = getattr(command, "account_id", getattr(command, "from_account_id", NOBODY))
@@ -157,57 +157,76 @@ class BankLaws(RuleBasedStateMachine):
     def targets(self, cls: type[Any]) -> list[dict[str, Any]]:
         """What such a command could be about, the likeliest last."""
         if cls not in self._targets:
-            self._targets[cls] = self._found(cls)
+            self._targets[cls] = list(TARGETS[cls](self.auditor))
         return self._targets[cls]
-
-    def _found(self, cls: type[Any]) -> list[dict[str, Any]]:
-        books = self.auditor
-        pages = books.pages.items()
-        found: list[dict[str, Any]]
-        if cls in (ReverseMovement, WaiveFee):
-            found = [
-                {"account_id": moved.account_id, "original_id": original_id}
-                for original_id, movements in books.moved.items()
-                for moved in movements
-                if moved.what == "FEE" or cls is ReverseMovement
-            ]
-        elif cls in (AdjustHold, CaptureHold, ReleaseHold, ExpireHold):
-            found = [
-                {"account_id": account_id, "hold_id": hold} for account_id, hold in books.holds
-            ]
-            found.sort(key=lambda hold: books.remaining(**hold) > 0)
-        elif cls is LiftAccountRestriction:
-            found = [
-                {"account_id": i, "restriction_id": b} for i, page in pages for b in page.blocks
-            ]
-        elif cls is LiftCustomerRestriction:
-            blocks = [block for _, page in pages for block in page.blocks.items()]
-            found = [{"customer_id": by, "restriction_id": b} for b, (_, _, by) in blocks if by]
-        elif cls is RemoveSpendControl:
-            found = [{"card_id": card, "control_id": c} for card, c in sorted(books.spend_controls)]
-        elif cls is CloseCustomer:
-            found = [{"customer_id": customer_id} for customer_id in sorted(books.leaving)]
-        elif cls is CollectFunds:
-            found = [{"account_id": i} for i, page in pages if page.waiting]
-        else:
-            found = [{"account_id": i} for i, page in pages if page.status == "DORMANT"]
-        return found
 
 
 NOBODY = UUID(int=0)
-RESUMING = {
-    *(ReverseMovement, WaiveFee, AdjustHold, CaptureHold, ReleaseHold, ExpireHold, CollectFunds),
-    *(LiftAccountRestriction, LiftCustomerRestriction, ReactivateAccount, EscheatAccount),
-    *(RemoveSpendControl, CloseCustomer),
+Targets = Iterable[dict[str, Any]]
+"""Fields of a command that say what it is about, the likeliest last."""
+
+
+def _movements(books: Auditor, *whats: str) -> Targets:
+    """What was moved on some account, of those kinds if any is said."""
+    return (
+        {"account_id": moved.account_id, "original_id": original_id}
+        for original_id, movements in books.moved.items()
+        for moved in movements
+        if moved.what in whats or not whats
+    )
+
+
+def _holds(books: Auditor) -> Targets:
+    holds = [{"account_id": account_id, "hold_id": hold} for account_id, hold in books.holds]
+    return sorted(holds, key=lambda hold: books.remaining(**hold) > 0)
+
+
+def _restrictions(books: Auditor) -> Targets:
+    return (
+        {"account_id": i, "restriction_id": block}
+        for i, page in books.pages.items()
+        for block in page.blocks
+    )
+
+
+def _customers_restrictions(books: Auditor) -> Targets:
+    return (
+        {"customer_id": by, "restriction_id": block}
+        for page in books.pages.values()
+        for block, (_, _, by) in page.blocks.items()
+        if by
+    )
+
+
+def _dormant(books: Auditor) -> Targets:
+    return ({"account_id": i} for i, page in books.pages.items() if page.status == "DORMANT")
+
+
+TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
+    ReverseMovement: _movements,
+    WaiveFee: lambda books: _movements(books, "FEE"),
+    AdjustHold: _holds,
+    CaptureHold: _holds,
+    ReleaseHold: _holds,
+    ExpireHold: _holds,
+    CollectFunds: lambda books: ({"account_id": i} for i, p in books.pages.items() if p.waiting),
+    LiftAccountRestriction: _restrictions,
+    LiftCustomerRestriction: _customers_restrictions,
+    ReactivateAccount: _dormant,
+    EscheatAccount: _dormant,
+    RemoveSpendControl: lambda books: (
+        {"card_id": card, "control_id": control} for card, control in sorted(books.spend_controls)
+    ),
+    CloseCustomer: lambda books: ({"customer_id": i} for i in sorted(books.leaving)),
 }
-"""Commands that make no sense before something else has happened."""
+"""What the commands that make no sense before something else has happened could be about."""
 
 ENDING = {ActivateAccount, RestrictAccount, MarkDormant, CloseAccount}
 """Commands after which less is possible."""
 
 MONEY = (
     *(cls for cls in Account.commands if cls not in ENDING),
-    *RESUMING,
+    *TARGETS,
     *(Transfer, CreditAccount, PlaceHold, PlaceHold, AdjustHold, CaptureHold),
 )
 
@@ -218,7 +237,7 @@ def _rule_of(cls: type[Any]) -> Any:
 
     asked.__name__ = f"asked_to_{permanent_name(cls).replace('.', '_')}"
     asking = rule(command=commands(cls), pick=st.integers(0, 10**6))(asked)
-    return precondition(lambda self: self.targets(cls))(asking) if cls in RESUMING else asking
+    return precondition(lambda self: self.targets(cls))(asking) if cls in TARGETS else asking
 
 
 # One rule for each command there is, and more for those that concern money: Hypothesis leaves some

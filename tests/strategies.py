@@ -1,8 +1,10 @@
 """How Hypothesis makes commands and events: from their fields, with ids out of small pools.
 
 Because the pools are small, commands often meet something that exists, and because they hold
-strangers, wrong currencies and amounts below zero, they often meet a refusal. A new command needs
-no line here unless it has a field of a new name with text in it that must look like something.
+strangers, wrong currencies and amounts below zero, they often meet a refusal. The fields that hold
+the id of an aggregate are known from `AGGREGATES` and `HANDLERS`. A new command or event needs a
+line here only if it has a field of a new name whose value must look like something to be accepted,
+or that holds the id of a part of an aggregate, as a restriction is one of an account.
 """
 
 from dataclasses import fields, is_dataclass
@@ -14,8 +16,10 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from domain.account import FORCED, MovementKind
-from domain.card import CardExpiry, Only
+from domain import AGGREGATES, HANDLERS
+from domain.account import FORCED, Account, MovementKind
+from domain.card import Card, CardExpiry, Only
+from domain.customer import Customer
 from domain.money import MINOR_MAX, Money
 from domain.personal import Personal, Retention, Unsealed
 from domain.postings import GL, Posting, transfer_postings
@@ -28,9 +32,12 @@ def ids(pool: int, number: int) -> tuple[UUID, ...]:
     return tuple(UUID(int=(pool << 64) + n) for n in range(1, number + 1))
 
 
-CUSTOMERS = ids(0xC, 3)
-ACCOUNTS = ids(0xA, 4)
-CARDS = ids(0xD, 3)
+POOLS = {aggregate: ids(0xA0 + n, 4) for n, aggregate in enumerate(AGGREGATES)}
+"""The ids of each aggregate."""
+
+CUSTOMERS = POOLS[Customer]
+ACCOUNTS = POOLS[Account]
+CARDS = POOLS[Card]
 RESTRICTIONS = ids(0xB, 2)
 CONTROLS = ids(0xE, 1)
 STRANGER = UUID(int=0xBAD)
@@ -75,11 +82,12 @@ def _one_of(pool: tuple[UUID, ...]) -> Strategy:
 
 
 _BY_NAME: dict[str, Strategy] = {
-    "account_id": _one_of(ACCOUNTS),
-    "from_account_id": _one_of(ACCOUNTS),
-    "to_account_id": _one_of(ACCOUNTS),
-    "customer_id": _one_of(CUSTOMERS),
-    "card_id": _one_of(CARDS),
+    **{aggregate.identity: _one_of(pool) for aggregate, pool in POOLS.items()},
+    **{
+        name: _one_of(POOLS[aggregate])
+        for handler in HANDLERS.values()
+        for name, aggregate in handler.reads
+    },
     "new_card_id": st.sampled_from([CARDS[2], CARDS[2], CARDS[1]]),
     "restriction_id": _one_of(RESTRICTIONS),
     "control_id": _one_of(CONTROLS),

@@ -32,4 +32,9 @@ def test_arbitrary_commands_reach_every_event() -> None:
         )
 
     every = {permanent_name(event) for aggregate in AGGREGATES for event in aggregate.events}
-    assert every - set(Seeded.reached) == set()
+    unreached = sorted(every - set(Seeded.reached))
+    assert not unreached, (
+        f"no command led to {', '.join(unreached)}. Let tests/strategies.py draw what the command "
+        "needs to be accepted; if something must have happened before, have tests/auditor.py note "
+        "it and aim the command at it, in TARGETS of tests/laws.py"
+    )
