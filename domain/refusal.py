@@ -25,7 +25,7 @@ class Refusal(Exception):
 
 class NotFound(Refusal):
     code = "NOT_FOUND"
-    message = "there is no such customer, account, card or movement"
+    message = "there is nothing of that id"
 
 
 class AlreadyExists(Refusal):
