@@ -19,7 +19,10 @@ from domain.holding import (
 from domain.transfer import make_transfer, reverse_movement, waive_fee
 
 AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (Customer, Account, Card)
-"""Every aggregate of the bank. A new one is added here and nowhere else."""
+"""Every aggregate of the bank: what records, replays and verifies knows them from here alone.
+
+Commands that one aggregate judges by itself come with it; others are `JOINT_DECISIONS`.
+"""
 
 JOINT_DECISIONS: tuple[Handler, ...] = (
     open_account,
