@@ -11,7 +11,7 @@ import psycopg
 import typer
 from rich.table import Table
 
-from interfaces.cli.running import MISUSED, err, out, progress, run
+from interfaces.cli.running import MISUSED, err, out, progress, run, settings_of_a_bank
 from interfaces.database import (
     DatabaseUnreachable,
     EmbeddedPostgres,
@@ -38,7 +38,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
     """Say where the database is and what it holds. Changes nothing."""
-    settings = Settings.from_environment()
+    settings = settings_of_a_bank()
     with _as_it_is(settings) as url:
         found = _status(url, settings)
     out.out(json.dumps(found)) if as_json else out.print(_as_table(found))
@@ -57,7 +57,7 @@ def rebuild(
         err.print(f"ledgertwin: {told}", style="red", markup=False)
         raise typer.Exit(MISUSED)
     with (
-        open_database(Settings.from_environment()) as url,
+        open_database(settings_of_a_bank()) as url,
         open_runner(url) as runner,
         progress() as bar,
     ):

@@ -16,7 +16,7 @@ from application.verification import (
     verify_snapshots,
 )
 from application.verification import verify as verify_log
-from interfaces.cli.running import FOUND, MISUSED, err, out, progress
+from interfaces.cli.running import FOUND, MISUSED, err, out, progress, settings_of_a_bank
 from interfaces.database import open_database
 from interfaces.settings import Settings
 from interfaces.system import bank_codec, keystore_file, open_keystore, snapshot_key
@@ -40,7 +40,7 @@ def verify(
     if the log is intact, but the vault lost a value or a snapshot is wrong.
     """
     head = _head(expect)
-    settings = Settings.from_environment()
+    settings = settings_of_a_bank()
     with open_database(settings) as url:
         key = _snapshot_key(settings)
         log = open_log(bank_codec(), url=url, snapshot_key=key or b"")

@@ -2,10 +2,13 @@
 
 import asyncio
 import errno
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -27,9 +30,14 @@ from application.keystore import KeystoreError
 from application.vault import VaultTampered
 from interfaces.berka.files import BerkaFolderError
 from interfaces.berka.importer import DatabaseAway
-from interfaces.database import DatabaseUnreachable, EmbeddedPostgresError, MigrationError
+from interfaces.database import (
+    DatabaseUnreachable,
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    MigrationError,
+)
 from interfaces.demo.populate import AnotherDemo
-from interfaces.settings import InvalidSettings
+from interfaces.settings import InvalidSettings, Settings
 from projections.read_models import NotReady, ReadModelsUnavailable
 from projections.runner import RebuildUnderWay
 
@@ -70,6 +78,35 @@ EXPECTED: Final[tuple[type[Exception], ...]] = (
     OSError,
 )
 """What may go wrong without anything being wrong with the program."""
+
+
+def settings_of_a_bank() -> Settings:
+    """The settings, for a command that only reads: to found a bank in order to say that nothing is
+    in it would help nobody. `Failed` if there is none in the data directory."""
+    settings = Settings.from_environment()
+    if settings.database_url is not None or EmbeddedPostgres(settings.home).exists:
+        return settings
+    told = f"there is no bank in {settings.home}"
+    demo = demo_home(settings)
+    if EmbeddedPostgres(demo).exists:
+        told += f"; that of the demo is in {demo}: set {naming(demo)}"
+    raise Failed(told)
+
+
+def demo_home(settings: Settings) -> Path:
+    """Where the demo's bank is: never where a real one is."""
+    return settings.home / "demo"
+
+
+def naming(home: Path) -> str:
+    """A home, as it is said to a shell."""
+    return f"LEDGERTWIN_HOME={shlex.quote(str(home))}"
+
+
+def program() -> str:
+    """What a shell knows this program by: its name, or else the path it was started by."""
+    name, started = "ledgertwin", sys.argv[0]
+    return started if Path(started).name == name and shutil.which(name) is None else name
 
 
 class Rate(ProgressColumn):

@@ -8,13 +8,20 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-import uvicorn
 
-from interfaces.app import create_app
-from interfaces.cli.running import Failed, out, progress, run
+from interfaces.cli.running import (
+    Failed,
+    demo_home,
+    naming,
+    out,
+    program,
+    progress,
+    run,
+)
 from interfaces.database import open_database
 from interfaces.demo.populate import populate
 from interfaces.demo.year import Story, story
@@ -23,9 +30,6 @@ from interfaces.system import System, open_system
 from interfaces.worker import run_worker, supervised_worker
 
 logger = logging.getLogger(__name__)
-
-DRAIN_SECONDS: Final = 30
-"""How long requests in flight have to be answered, once the server is told to stop."""
 
 _CATCH_UP: Final = 30.0
 
@@ -50,14 +54,14 @@ def demo(host: Host = None, port: Port = None) -> None:
     never touches a real bank, nor the server that LEDGERTWIN_DATABASE_URL names.
     """
     settings = _settings(host, port)
-    settings = settings.model_copy(update={"home": settings.home / "demo", "database_url": None})
+    settings = settings.model_copy(update={"home": demo_home(settings), "database_url": None})
     told = story()
 
     async def announce(system: System) -> None:
         await _populate(system, told)
         # So that the very first question is answered in full.
         await system.read_models.wait_for(await asyncio.to_thread(system.log.head), _CATCH_UP)
-        out.print(_invitation(_address(settings), told), markup=False)
+        out.print(_invitation(_address(settings), settings.home, told), markup=False)
 
     _serve(settings, announce)
 
@@ -128,49 +132,14 @@ async def _answer(
     listening: socket.socket,
     announce: Callable[[System], Awaitable[None]],
 ) -> None:
+    # Here, as it brings all of GraphQL and HTTP along, and no other command needs either.
+    from interfaces.cli.server import Server  # noqa: PLC0415
+
     async with open_system(url, settings) as system:
-        server = _Server(
-            uvicorn.Config(
-                create_app(system),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-            )
-        )
+        server = Server(system)
         with server.stopped_by_signals():
             await announce(system)
             await server.serve(sockets=[listening])
-
-
-class _Server(uvicorn.Server):
-    """Stops when it is told to, and leaves it to its caller to end the process.
-
-    uvicorn's own way is to raise the signal again after it has stopped, which would end the
-    process before the bank, the worker and the database are.
-    """
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    @contextmanager
-    def stopped_by_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-    def _stop(self) -> None:
-        if self.should_exit:
-            self.force_exit = True
-            return
-        logger.info("stopping: what is in flight will be answered (once more: at once)")
-        self.should_exit = True
 
 
 async def _populate(system: System, told: Story) -> None:
@@ -179,7 +148,8 @@ async def _populate(system: System, told: Story) -> None:
         await populate(told.instructions, system.bank.execute, lambda n: bar.advance(task, n))
 
 
-def _invitation(address: str, told: Story) -> str:
+def _invitation(address: str, home: Path, told: Story) -> str:
+    ledgertwin = f"{naming(home)} {program()}"
     return f"""
 A bank of {told.customers} customers with {told.accounts} accounts and a year of history.
 Nobody in it is real.
@@ -187,6 +157,11 @@ Nobody in it is real.
   {address}/graphql   GraphiQL: ask the bank anything
   {address}/metrics   how it is doing, for Prometheus
   {address}/readyz    whether it is ready
+
+In another terminal, what happened to a customer, and whether anybody changed it:
+
+  {ledgertwin} replay {told.customer_to_show}
+  {ledgertwin} verify
 
 Try this in GraphiQL:
 

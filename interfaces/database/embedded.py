@@ -100,6 +100,11 @@ class EmbeddedPostgres:
         return self._url(DATABASE)
 
     @property
+    def exists(self) -> bool:
+        """Whether there ever was one in this home; `start` makes it if not."""
+        return (self._folder / "data").exists()
+
+    @property
     def owned(self) -> bool:
         """Whether the server is, at this moment, this object's own to stop."""
         return self._owned

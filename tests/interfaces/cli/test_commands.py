@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -198,6 +199,28 @@ def test_the_status_of_the_database_tells_where_it_is(imported: Ledgertwin) -> N
     assert status["projections"]["balance"]["behind"] == 0
 
 
+@pytest.mark.parametrize("reading", ["replay", "verify", "rebuild", "db status"])
+def test_what_only_reads_founds_no_bank(tmp_path: Path, reading: str) -> None:
+    arguments = [*reading.split(), *([str(customer_id(1))] if reading == "replay" else [])]
+    run = Ledgertwin(tmp_path).run(*arguments)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == f"ledgertwin: there is no bank in {tmp_path}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_looks_for_the_demos_bank_in_the_wrong_place_is_told_the_right_one(
+    tmp_path: Path,
+) -> None:
+    demo = Ledgertwin(tmp_path / "demo")
+    demo.run("db", "migrate")
+    run = Ledgertwin(tmp_path).run("verify")
+    assert run.returncode == 1
+    assert run.stderr == (
+        f"ledgertwin: there is no bank in {tmp_path}; that of the demo is in {demo.home}: "
+        f"set LEDGERTWIN_HOME={demo.home}\n"
+    )
+
+
 def test_an_unreachable_database_is_said_in_one_line(tmp_path: Path) -> None:
     url = f"postgresql://somebody:secret@127.0.0.1:{free_port()}/none"
     run = Ledgertwin(tmp_path, LEDGERTWIN_DATABASE_URL=url).run("db", "migrate")
@@ -240,8 +263,12 @@ def test_the_demo_is_served_and_says_what_to_ask(tmp_path: Path) -> None:
         answers = [get(link) for link in links]
         query = said[said.index("\n{") :]
         answer = ask(address, query)
+        told = _runs_as_printed(said, "replay")
+        verified = _runs_as_printed(said, "verify")
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(30) == 0
+    assert "customer.registered.v1" in told
+    assert "intact" in verified
     assert len(links) == len(answers) == 3
     assert "errors" not in answer
     assert answer["data"]["trialBalance"]["proven"] is True
@@ -282,6 +309,15 @@ def test_a_worker_does_not_outlive_a_server_that_is_killed(tmp_path: Path) -> No
         (worker,) = _workers(server.pid)
         server.kill()
         wait_for(lambda: not _alive(worker))
+
+
+def _runs_as_printed(said: str, command: str) -> str:
+    """What comes of the line in which the demo says how to run a command."""
+    (line,) = re.findall(rf"^  LEDGERTWIN_HOME=(\S+) ledgertwin ({command}.*)$", said, re.MULTILINE)
+    home, arguments = line
+    run = Ledgertwin(Path(home)).run(*arguments.split())
+    assert run.returncode == 0, run.stderr
+    return run.stdout
 
 
 def _url(ledgertwin: Ledgertwin) -> str:

@@ -1,0 +1,59 @@
+"""The HTTP server of a bank: a module of its own, as only `serve` and `demo` need its imports."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+
+from interfaces.app import create_app
+from interfaces.system import System
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS: Final = 30
+"""How long requests in flight have to be answered, once the server is told to stop."""
+
+
+class Server(uvicorn.Server):
+    """Stops when it is told to, and leaves it to its caller to end the process.
+
+    uvicorn's own way is to raise the signal again after it has stopped, which would end the
+    process before the bank, the worker and the database are.
+    """
+
+    def __init__(self, system: System) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(system),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        if self.should_exit:
+            self.force_exit = True
+            return
+        logger.info("stopping: what is in flight will be answered (once more: at once)")
+        self.should_exit = True
