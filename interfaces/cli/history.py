@@ -1,7 +1,8 @@
 """`ledgertwin replay`: what happened, read from the log alone."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import fields
 from datetime import date
 from enum import Enum
@@ -15,20 +16,15 @@ from application.codec import Codec, Envelope
 from application.event_log import EventLog, StoredRecord, open_log
 from application.record import record_hash
 from application.vault import PersonalRef, Vault
-from domain.aggregate import permanent_name
-from domain.card import CardIssued
 from domain.customer import AccountLinked, Customer
 from domain.personal import Personal, personal_fields
 from domain.postings import Posting
 from domain.value import value
-from interfaces.cli.running import MISUSED, Failed, err, out, progress
+from interfaces.cli.running import MISUSED, Failed, err, out, progress, settings_of_a_bank
 from interfaces.database import open_database
-from interfaces.graphql_api.ids import split_global_id
-from interfaces.settings import Settings
 from interfaces.system import bank_codec, open_keystore
 
 _AT_ONCE: Final = 5_000
-_CARD_ISSUED: Final = permanent_name(CardIssued)
 
 
 @value
@@ -41,20 +37,24 @@ class Told:
 
 
 def replay(
-    id: Annotated[str, typer.Argument(help="Of a customer, an account, a card or a command.")],
+    id: Annotated[str, typer.Argument(help="Of a customer, an account, or anything else.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     open_personal: Annotated[
         bool, typer.Option("--open-personal", help="Show personal values instead of commitments.")
     ] = False,
 ) -> None:
-    """Show all that happened to something; of a customer, also their accounts and cards."""
+    """Show all that happened to something; of a customer, also to what is the customer's.
+
+    That is the customer's accounts, and whatever began by naming the customer or, if it named no
+    customer, one of the accounts.
+    """
     stream_id = _uuid(id)
-    settings = Settings.from_environment()
+    settings = settings_of_a_bank()
     with open_database(settings) as url:
         log = open_log(bank_codec(), url=url)
         try:
             vault = Vault(open_keystore(settings), log.vault_reader) if open_personal else None
-            records = _records(log, stream_id)
+            records = history_of(log, stream_id)
             if not records:
                 raise Failed(f"nothing is recorded under {stream_id}")
             for told in _told(records, log.codec, vault):
@@ -65,47 +65,54 @@ def replay(
 
 def _uuid(text: str) -> UUID:
     """A plain UUID, or an id as GraphQL shows it."""
+    with suppress(ValueError):
+        return UUID(text)
+    # Here, as it brings all of GraphQL along: that takes longer than to read a history.
+    from interfaces.graphql_api.ids import split_global_id  # noqa: PLC0415
+
     named = split_global_id(text)
-    for candidate in (text, named[1] if named else ""):
-        try:
-            return UUID(candidate)
-        except ValueError:
-            continue
+    with suppress(ValueError):
+        return UUID(named[1] if named else "")
     err.print(f"ledgertwin: not an id: {text}", style="red", markup=False)
     raise typer.Exit(MISUSED)
 
 
-def _records(log: EventLog, stream_id: UUID) -> Sequence[StoredRecord]:
-    """The stream's records; those of a customer with their accounts' and cards' between them."""
+def history_of(log: EventLog, stream_id: UUID) -> Sequence[StoredRecord]:
+    """The stream's records; those of a customer with those of what is theirs between them."""
     records = list(log.stream(stream_id))
-    linked = list(_linked(log, stream_id, records))
-    for other in linked:
-        records += log.stream(other)
+    events = [log.codec.decode(record.topic, record.state).data for record in records]
+    if any(log.codec.aggregate_of(event) is Customer for event in events):
+        accounts = {event.account_id for event in events if isinstance(event, AccountLinked)}
+        for other in sorted(accounts | set(_begun_for(log, stream_id, accounts))):
+            records += log.stream(other)
     return sorted(records, key=attrgetter("position"))
 
 
-def _linked(log: EventLog, stream_id: UUID, records: Iterable[StoredRecord]) -> Iterator[UUID]:
-    customer = False
-    for record in records:
-        event = log.codec.decode(record.topic, record.state).data
-        customer = customer or log.codec.aggregate_of(event) is Customer
-        if isinstance(event, AccountLinked):
-            yield event.account_id
-    if customer:
-        yield from _cards_of(log, stream_id)
+def _begun_for(log: EventLog, customer: UUID, accounts: Set[UUID]) -> Iterator[UUID]:
+    """The streams whose first event names the customer; or one of the accounts, and no customer.
 
-
-def _cards_of(log: EventLog, customer_id: UUID) -> Iterator[UUID]:
-    """The log is searched: a customer's stream does not name the cards."""
-    text, after = str(customer_id).encode(), 0
+    So a new aggregate is found by how it names whose it is, and another holder's card is not. The
+    log is searched: a customer's stream does not name what others began.
+    """
+    named = [str(whose).encode() for whose in (customer, *accounts)]
+    after = 0
     with progress() as bar:
-        task = bar.add_task("searching for cards", total=log.head())
+        task = bar.add_task("searching the log", total=log.head())
         while batch := log.records(after, _AT_ONCE):
             for record in batch:
-                if record.topic == _CARD_ISSUED and text in record.state:
-                    yield record.stream_id
+                if record.version == 1 and any(text in record.state for text in named):
+                    first = log.codec.decode(record.topic, record.state).data
+                    if _names(first, customer, accounts):
+                        yield record.stream_id
             after = batch[-1].position
             bar.update(task, completed=after)
+
+
+def _names(event: Any, customer: UUID, accounts: Set[UUID]) -> bool:
+    named = getattr(event, "customer_id", None)
+    if named is not None:
+        return bool(named == customer)
+    return getattr(event, "account_id", None) in accounts
 
 
 def _told(records: Iterable[StoredRecord], codec: Codec, vault: Vault | None) -> Iterator[Told]:
