@@ -173,7 +173,10 @@ class _Memory:
             (self.written, CACHED_OUTCOMES),
         ):
             while len(remembered) > limit:
-                remembered.pop(next(iter(remembered)))
+                forgotten = next(iter(remembered))
+                del remembered[forgotten]
+                # A command's stream without its outcome would look like anybody else's.
+                self.streams.pop(forgotten, None)
 
 
 class _History:

@@ -275,6 +275,80 @@ async def test_a_new_id_succeeds_when_funds_have_arrived(bank: Bank) -> None:
     assert isinstance(await bank.execute(asked, clerk()), Accepted)
 
 
+# Ids are taken to be new when no replay has been seen for long. The log knows better.
+
+
+@pytest.fixture
+def unsuspecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("application.bank.LOOK_UP_AFTER_REPLAY", 0)
+
+
+@pytest.mark.usefixtures("unsuspecting")
+@pytest.mark.parametrize("minor", [1, 100], ids=["accepted", "refused"])
+async def test_a_bank_that_expects_no_replay_gives_the_first_outcome(
+    log: EventLog, minor: int
+) -> None:
+    async with bank_over(log) as bank, bank_over(log) as other:
+        account = await opened_account(bank)
+        await bank.execute(deposit(account, 1), clerk())
+        asked = withdraw(account, minor), clerk()
+        outcome = await bank.execute(*asked)
+        await bank.execute(deposit(account, 100), clerk())
+        before = log.head()
+        repeated = await other.execute(*asked)
+    assert repeated == replace(outcome, replayed=True, position=repeated.position)
+    assert log.head() == before
+
+
+@pytest.mark.usefixtures("unsuspecting")
+async def test_a_replay_that_was_not_expected_is_no_trouble_for_others(log: EventLog) -> None:
+    async with bank_over(log) as bank, bank_over(log) as other:
+        account = await opened_account(bank)
+        known = [(deposit(account, 1), clerk()) for _ in range(5)]
+        await asyncio.gather(*(bank.execute(*one) for one in known))
+        fresh = [(withdraw(account, 1), clerk()) for _ in range(6)]
+        asked = [one for pair in zip(fresh, [*known, known[0]], strict=True) for one in pair]
+        outcomes = await asyncio.gather(*(other.execute(*one) for one in asked))
+    assert [type(outcome) for outcome in outcomes[::2]] == [Accepted] * 5 + [Refused]
+    assert [outcome.replayed for outcome in outcomes] == [False, True] * 6
+    assert state_of(log, account).ledger == 0
+
+
+@pytest.mark.usefixtures("unsuspecting")
+async def test_a_bank_that_expects_no_replay_reuses_no_id(log: EventLog) -> None:
+    async with bank_over(log) as bank, bank_over(log) as other:
+        account, origin = await opened_account(bank), clerk()
+        await bank.execute(deposit(account, 1), origin)
+        before = log.head()
+        for asked, taken in (
+            (deposit(account, 2), origin),
+            (deposit(account, 1), replace(origin, actor="thief")),
+            (deposit(account, 1), clerk(account)),
+            (register(uuid4()), clerk(account)),
+        ):
+            with pytest.raises(CommandIdReused):
+                await other.execute(asked, taken)
+    assert log.head() == before
+
+
+@pytest.mark.parametrize("look_up", [0, 1024])
+async def test_a_command_is_known_when_its_outcome_was_forgotten_and_its_stream_was_not(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch, look_up: int
+) -> None:
+    monkeypatch.setattr("application.bank.LOOK_UP_AFTER_REPLAY", look_up)
+    monkeypatch.setattr("application.bank.CACHED_OUTCOMES", 3)
+    async with bank_over(log) as bank:
+        account, movement = await opened_account(bank), uuid4()
+        asked = deposit(account, 1, movement), clerk(movement)
+        await bank.execute(*asked)
+        for _ in range(5):
+            await bank.execute(deposit(account, 1), clerk())
+        await bank.execute(reverse(account, movement), clerk())
+        for _ in range(5):
+            await bank.execute(deposit(account, 1), clerk())
+        assert (await bank.execute(*asked)).replayed
+
+
 # --- ids that are something else's ----------------------------------------------------------------
 
 

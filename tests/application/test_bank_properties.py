@@ -93,8 +93,10 @@ def new_log(request: pytest.FixtureRequest) -> Iterator[Callable[[], EventLog]]:
 
 
 @pytest.fixture(autouse=True)
-def frequent_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+def what_is_rare_comes_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snapshots, and ids that are taken to be new without a look."""
     monkeypatch.setattr("application.bank.SNAPSHOT_EVERY", 3)
+    monkeypatch.setattr("application.bank.LOOK_UP_AFTER_REPLAY", 3)
 
 
 # --- the laws of the domain, asked of the engine --------------------------------------------------
