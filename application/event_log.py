@@ -651,7 +651,8 @@ def _postgres_settings(url: str) -> dict[str, str]:
     """A connection URL as the library wants it. POSTGRES_ENABLE_DB_FUNCTIONS is never set: the
     library's own function takes no table lock, and followers miss records."""
     given = {key: str(item) for key, item in conninfo_to_dict(url).items() if item is not None}
-    role = f"-c role={APPLICATION_ROLE}"
+    # READ COMMITTED, whatever the server's default: what is read under the lock must be the newest.
+    options = f"-c role={APPLICATION_ROLE} -c default_transaction_isolation=read\\ committed"
     return {
         "PERSISTENCE_MODULE": "application.event_log:BankFactory",
         "POSTGRES_DBNAME": given.get("dbname", "postgres"),
@@ -659,7 +660,7 @@ def _postgres_settings(url: str) -> dict[str, str]:
         "POSTGRES_PORT": given.get("port", "5432"),
         "POSTGRES_USER": given.get("user", ""),
         "POSTGRES_PASSWORD": given.get("password", ""),
-        "POSTGRES_CONNECTION_OPTIONS": f"{given.get('options', '')} {role}".strip(),
+        "POSTGRES_CONNECTION_OPTIONS": f"{given.get('options', '')} {options}".strip(),
         "POSTGRES_SCHEMA": SCHEMA,
         "POSTGRES_CONNECT_TIMEOUT": str(UNAVAILABLE_AFTER),
         "POSTGRES_POOL_SIZE": "4",
