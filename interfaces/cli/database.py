@@ -41,7 +41,11 @@ def status(
     settings = settings_of_a_bank()
     with _as_it_is(settings) as url:
         found = _status(url, settings)
-    out.out(json.dumps(found)) if as_json else out.print(_as_table(found))
+    if as_json:
+        out.out(json.dumps(found))
+        return
+    out.out(found["url"])  # on a line of its own and never folded: it is there to be copied
+    out.print(_as_table(found))
 
 
 def rebuild(
@@ -138,7 +142,6 @@ def _projections(freshness: dict[str, Freshness]) -> dict[str, Any]:
 
 def _as_table(found: dict[str, Any]) -> Table:
     table = Table(show_header=False, box=None)
-    table.add_row("connection", found["url"])
     table.add_row("server", found["server"])
     table.add_row("data directory", found["home"])
     table.add_row("migrations", _migrations_in_words(found["migrations"]))
