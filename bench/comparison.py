@@ -1,5 +1,6 @@
 """Two runs beside each other: `make bench-compare A=... B=...`."""
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def comparison(a: Run, b: Run) -> Table:
         if name not in others:
             continue
         after = others[name][0]
-        change = after / before if before else float("nan")
+        change = 1.0 if after == before else after / before if before else math.inf
         table.add_row(
             name,
             f"{before:,.2f}",

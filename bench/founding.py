@@ -1,8 +1,8 @@
 """Gives a bank customers, accounts and movements, through its front door."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import date
 from hashlib import sha256
 from itertools import islice
@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from application.bank import Bank
 from application.commands import Accepted, Origin
+from application.event_log import EventLog, open_log
 from domain.account import DepositCash, Product
 from domain.customer import ApproveKyc, CustomerKind, RegisterCustomer, SubmitKycEvidence
 from domain.holding import OpenAccount
@@ -21,7 +22,7 @@ from domain.personal import Unsealed
 from domain.transfer import Transfer
 from domain.value import value
 from interfaces.settings import Settings
-from interfaces.system import System, open_system
+from interfaces.system import System, bank_codec, open_keystore, open_system, snapshot_key
 
 CURRENCY: Final = "EUR"
 DAY: Final = date(2025, 6, 2)
@@ -48,6 +49,17 @@ class Customer:
 async def bank_at(url: str, home: Path) -> AsyncIterator[System]:
     async with open_system(url, Settings(home=home)) as system:
         yield system
+
+
+@contextmanager
+def log_at(url: str, home: Path) -> Iterator[EventLog]:
+    """The log that the bank there writes, with the key that seals its snapshots."""
+    key = snapshot_key(open_keystore(Settings(home=home)))
+    log = open_log(bank_codec(), url=url, snapshot_key=key)
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 def found(url: str, home: Path, accounts: int) -> list[UUID]:

@@ -19,10 +19,9 @@ from uuid import UUID
 
 import uvloop
 
-from application.event_log import open_log
 from bench.apart import Orders, apart
 from bench.findings import Curve, Findings, Group
-from bench.founding import Customer, bank_at, move, open_customers
+from bench.founding import Customer, bank_at, log_at, move, open_customers
 from bench.history import RECORDS_EACH, lengthen
 from bench.measuring import Round, Work, median_rate, work_of
 from bench.place import Place
@@ -30,7 +29,7 @@ from bench.sizes import Sizes
 from bench.transfers.bank import BankOrder, taken
 from domain.value import value
 from interfaces.settings import Settings
-from interfaces.system import System, bank_codec
+from interfaces.system import System
 from interfaces.worker import open_runner, supervised_worker
 from projections.balance import BALANCES
 from projections.cards import CARDS
@@ -131,11 +130,8 @@ def _lengthen(place: Place, database: str, accounts: Sequence[UUID], size: int) 
     """The read models follow on the other processor while the log is written."""
     url = place.url(database)
     with supervised_worker(url, Settings(home=place.home)):
-        log = open_log(bank_codec(), url=url)
-        try:
+        with log_at(url, place.home) as log:
             lengthen(url, log, accounts, max(size - log.head(), 0) // RECORDS_EACH)
-        finally:
-            log.close()
         place.await_read_models(database)
 
 
@@ -145,13 +141,10 @@ def _lengthen(place: Place, database: str, accounts: Sequence[UUID], size: int) 
 def _measure_accounts(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings:
     with place.bank_database(LENGTHS) as url:
         long = asyncio.run(_long_to_be(url, place.home, len(sizes.account_lengths)))
-        log = open_log(bank_codec(), url=url)
-        try:
+        with log_at(url, place.home) as log:
             for length, customer in zip(sizes.account_lengths, long, strict=True):
                 tell(f"an account of {length:,} records")
                 lengthen(url, log, customer.accounts, length, hot=True)
-        finally:
-            log.close()
         with open_runner(url) as runner:
             runner.catch_up()
         place.checkpoint()
@@ -281,7 +274,7 @@ async def _read(
 ) -> Work:
     clock, latencies = time.perf_counter, list[float]()
     cpu, start = time.process_time(), clock()
-    for _ in range(times):
+    while len(latencies) < times and clock() < start + _LONGEST_ROUND:
         began = clock()
         await read(system, subject, random)
         latencies.append(clock() - began)

@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from application.event_log import open_log
 from bench.apart import Contestant, Orders, apart
 from bench.findings import Figure, Findings, Group
-from bench.founding import found
+from bench.founding import found, log_at
 from bench.history import RECORDS_EACH, lengthen
 from bench.measuring import Measured, Work, alternate, median_rate, percentile, round_of
 from bench.place import Place
@@ -23,7 +22,6 @@ from bench.transfers.bank import BankOrder, bank_apart
 from domain.value import value
 from interfaces.database import as_application
 from interfaces.settings import Settings
-from interfaces.system import bank_codec
 from interfaces.worker import open_runner, supervised_worker
 from projections import PROJECTIONS
 from projections.read_models import ReadModels
@@ -53,11 +51,8 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
     with place.bank_database(DATABASE) as url:
         tell("making a log")
         accounts = found(url, place.home, max(sizes.accounts // 5, 2))
-        log = open_log(bank_codec(), url=url)
-        try:
+        with log_at(url, place.home) as log:
             lengthen(url, log, accounts, (sizes.projected_records - log.head()) // RECORDS_EACH)
-        finally:
-            log.close()
         place.checkpoint()
         measured: Measured = {}
         with apart(_serve, url) as worker:

@@ -5,19 +5,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from struct import Struct
 from typing import Final
 
-from application.event_log import EventLog, RawRecord, open_log
+from application.event_log import EventLog, RawRecord
 from application.verification import PAGE_RECORDS, verify
 from bench.apart import Orders, apart
 from bench.findings import Figure, Findings, Group
-from bench.founding import found
+from bench.founding import found, log_at
 from bench.history import RECORDS_EACH, lengthen
 from bench.measuring import Measured, Work, alternate, fastest, median_rate, ratio
 from bench.place import Place
 from bench.sizes import Sizes
-from interfaces.system import bank_codec
 
 DATABASE: Final = "verified"
 MILLION_SECONDS: Final = 10.0
@@ -34,14 +34,11 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
     with place.bank_database(DATABASE) as url:
         tell("making a log")
         accounts = found(url, place.home, max(sizes.accounts // 5, 2))
-        log = open_log(bank_codec(), url=url)
-        try:
+        with log_at(url, place.home) as log:
             lengthen(url, log, accounts, (sizes.verified_records - log.head()) // RECORDS_EACH)
-        finally:
-            log.close()
         place.checkpoint()
         measured: Measured = {}
-        with apart(_serve, url) as auditor:
+        with apart(_serve, url, place.home) as auditor:
             contest = {
                 name: partial(place.measured, DATABASE, partial(auditor.order, name))
                 for name in (VERIFIED, *LIMITS)
@@ -61,22 +58,19 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
     )
 
 
-def _serve(orders: Orders[str, Work | str], url: str) -> None:
-    log = open_log(bank_codec(), url=url)
+def _serve(orders: Orders[str, Work | str], url: str, home: Path) -> None:
     ways: dict[str, Callable[[EventLog], int]] = {
         VERIFIED: _verified,
         LIMITS[0]: lambda log: sum(map(_hashed, _pages(log))),
         LIMITS[1]: lambda log: sum(map(_hashed, _read_ahead(log))),
     }
-    try:
+    with log_at(url, home) as log:
         orders.answer("ready")
         for name in orders:
             cpu, start = time.process_time(), time.perf_counter()
             done = ways[name](log)
             seconds = time.perf_counter() - start
             orders.answer(Work(done=done, seconds=seconds, cpu_seconds=time.process_time() - cpu))
-    finally:
-        log.close()
 
 
 def _verified(log: EventLog) -> int:

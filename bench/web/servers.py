@@ -57,13 +57,14 @@ class Server:
 def bank_server(place: Place, database: str) -> Iterator[Server]:
     """`ledgertwin serve` on that database."""
     port, log = _free_port(), place.home / "serve.log"
-    process = subprocess.Popen(  # noqa: S603 -- this program itself
-        [sys.executable, "-c", _SERVE, "serve", "--port", str(port)],
-        env=os.environ
-        | {"LEDGERTWIN_DATABASE_URL": place.url(database), "LEDGERTWIN_HOME": str(place.home)},
-        stdout=subprocess.DEVNULL,
-        stderr=log.open("wb"),
-    )
+    with log.open("wb") as said:
+        process = subprocess.Popen(  # noqa: S603 -- this program itself
+            [sys.executable, "-c", _SERVE, "serve", "--port", str(port)],
+            env=os.environ
+            | {"LEDGERTWIN_DATABASE_URL": place.url(database), "LEDGERTWIN_HOME": str(place.home)},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
     try:
         _await_answer(process, port, log)
         yield Server(port=port, pid=process.pid, graphql=True)

@@ -1,62 +1,64 @@
 """A log that was made in bulk is one that the bank could have written."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import pairwise
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from application.bank import SNAPSHOT_EVERY
-from application.event_log import EventLog, Stream, open_log
+from application.event_log import EventLog, Stream
 from application.record import record_hash
 from application.verification import verify
-from bench.founding import found
+from bench.founding import found, log_at
 from bench.history import lengthen
 from bench.place import Place
-from interfaces.system import bank_codec
+from domain.value import value
 from interfaces.worker import open_runner
 
 TRANSFERS = 700
 ACCOUNTS = 3
 
 
-@contextmanager
-def log_at(url: str) -> Iterator[EventLog]:
-    log = open_log(bank_codec(), url=url)
-    try:
-        yield log
-    finally:
-        log.close()
+@value
+class History:
+    url: str
+    home: Path
+    accounts: Sequence[UUID]
+
+    def log(self) -> AbstractContextManager[EventLog]:
+        return log_at(self.url, self.home)
 
 
 @pytest.fixture(scope="module")
-def history(place: Place) -> Iterator[tuple[str, list[UUID]]]:
+def history(place: Place) -> Iterator[History]:
     """Three accounts, long enough for snapshots, lengthened twice."""
     with place.bank_database("history") as url:
         accounts = found(url, place.home, ACCOUNTS)
-        with log_at(url) as log:
+        with log_at(url, place.home) as log:
             lengthen(url, log, accounts, TRANSFERS - 100)
             lengthen(url, log, accounts, 100, hot=True)
-        yield url, accounts
+        yield History(url=url, home=place.home, accounts=accounts)
 
 
-def test_it_verifies_event_by_event(history: tuple[str, list[UUID]]) -> None:
-    with log_at(history[0]) as log:
+def test_it_verifies_event_by_event(history: History) -> None:
+    with history.log() as log:
         verified = verify(log, decode=True)
     assert verified.intact, verified.first_bad
     assert verified.records > 3 * TRANSFERS
 
 
-def test_positions_follow_each_other(history: tuple[str, list[UUID]]) -> None:
-    with log_at(history[0]) as log:
+def test_positions_follow_each_other(history: History) -> None:
+    with history.log() as log:
         positions = [record.position for record in log.records(0, 10_000)]
     assert all(after == before + 1 for before, after in pairwise(positions))
 
 
-def test_a_snapshot_is_what_the_whole_stream_folds_to(history: tuple[str, list[UUID]]) -> None:
-    url, accounts = history
-    with log_at(url) as log:
+def test_a_snapshot_is_what_the_whole_stream_folds_to(history: History) -> None:
+    accounts = history.accounts
+    with history.log() as log:
         kept = {snapshot.stream_id: snapshot.version for snapshot in log.snapshots()}
         assert set(kept) == set(accounts)
         assert all(version % SNAPSHOT_EVERY == 0 for version in kept.values())
@@ -67,16 +69,14 @@ def test_a_snapshot_is_what_the_whole_stream_folds_to(history: tuple[str, list[U
             assert restored[account][:3] == folded[:3]
 
 
-def test_the_bank_goes_on_where_it_ends(place: Place, history: tuple[str, list[UUID]]) -> None:
-    url, _ = history
-    found(url, place.home, 1)
-    with log_at(url) as log:
+def test_the_bank_goes_on_where_it_ends(place: Place, history: History) -> None:
+    found(history.url, place.home, 1)
+    with history.log() as log:
         assert verify(log).intact
 
 
-def test_the_read_models_take_it_in(history: tuple[str, list[UUID]]) -> None:
-    url, _ = history
-    with open_runner(url) as runner, log_at(url) as log:
+def test_the_read_models_take_it_in(history: History) -> None:
+    with open_runner(history.url) as runner, history.log() as log:
         assert runner.catch_up() == log.head()
 
 
