@@ -30,7 +30,7 @@ from bench.transfers.bank import BankOrder, taken
 from domain.value import value
 from interfaces.settings import Settings
 from interfaces.system import System
-from interfaces.worker import open_runner, supervised_worker
+from interfaces.worker import supervised_worker
 from projections.balance import BALANCES
 from projections.cards import CARDS
 from projections.customers import CUSTOMERS
@@ -141,12 +141,11 @@ def _lengthen(place: Place, database: str, accounts: Sequence[UUID], size: int) 
 def _measure_accounts(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings:
     with place.bank_database(LENGTHS) as url:
         long = asyncio.run(_long_to_be(url, place.home, len(sizes.account_lengths)))
-        with log_at(url, place.home) as log:
+        with supervised_worker(url, Settings(home=place.home)), log_at(url, place.home) as log:
             for length, customer in zip(sizes.account_lengths, long, strict=True):
                 tell(f"an account of {length:,} records")
                 lengthen(url, log, customer.accounts, length, hot=True)
-        with open_runner(url) as runner:
-            runner.catch_up()
+            place.await_read_models(LENGTHS)
         place.checkpoint()
         subjects = [
             Subject(
