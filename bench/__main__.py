@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 def main() -> None:
     """Tables go to standard output, its last line is JSON; progress goes to standard error."""
+    # As Ctrl-C does: the server is stopped and its folder removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     given = _arguments()
     console, progress = Console(width=150), Console(stderr=True, highlight=False)
     with progress.status("") as status:
