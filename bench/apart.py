@@ -7,7 +7,7 @@ up from one round to the next.
 import multiprocessing
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
@@ -111,4 +111,5 @@ def _run(serve: Callable[..., None], pipe: "Connection[Any, Any]", *arguments: A
     try:
         serve(Orders[Any, Any](pipe), *arguments)
     except Exception:  # noqa: BLE001 -- told to the one who waits for an answer
-        pipe.send(_Failure(traceback.format_exc()))
+        with suppress(BrokenPipeError):
+            pipe.send(_Failure(traceback.format_exc()))
