@@ -54,7 +54,8 @@ A = TypeVar("A", bound=Aggregate[Any, Any])
 
 BATCH_COMMANDS: Final = 256
 BATCH_BYTES: Final = 512 * 1024
-"""A batch is closed at either: larger ones gain nothing (see docs/adr), and delay everybody."""
+"""A batch is closed at either, so that nobody waits long for others. What a larger one would gain
+has not been measured here."""
 
 LOOK_UP_AFTER_REPLAY: Final = 1024
 """Once a replay was seen, the ids of so many further commands are looked up before they are judged.
