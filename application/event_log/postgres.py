@@ -1,30 +1,23 @@
-"""The log: every event ever recorded, each linked by hash to the one before it in its stream.
+"""The log in PostgreSQL, with snapshots and the vault beside it.
 
-This is the only module that knows the eventsourcing library. Its recorders give storage, optimistic
-concurrency and one global order; a persistence module of another database can be put in by
-configuration. On PostgreSQL a whole batch is one call of an SQL function (`ledgertwin.append`),
-which takes the table lock: positions become visible in order, so a follower never misses a record.
+A whole batch is one round trip: a call of an SQL function (`ledgertwin.append`), which takes the
+table lock, so that positions become visible in order and a follower never misses a record.
 """
 
 import time
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from hmac import compare_digest
-from threading import Lock
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import (
-    ApplicationRecorder,
     InfrastructureFactory,
-    IntegrityError,
     InterfaceError,
     OperationalError,
     PersistenceError,
-    StoredEvent,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
 from eventsourcing.utils import Environment
@@ -32,18 +25,24 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
 from application.codec import Codec, UnreadableEvent
-from application.commands import CommandAccepted, CommandRefused
-from application.record import GENESIS, NO_HEAD, BatchHead, Record, batch_head, record_hash
-from application.vault import (
-    MemoryVaultReader,
-    PostgresVaultReader,
-    VaultKey,
-    VaultReader,
-    VaultValue,
+from application.event_log.log import (
+    Append,
+    ChainBroken,
+    Conflict,
+    EventLog,
+    LogUnavailable,
+    RawRecord,
+    SealedValue,
+    Session,
+    Snapshot,
+    StoredRecord,
+    StoredSnapshot,
+    Stream,
+    folded,
+    pairs_written,
 )
-from domain.aggregate import Aggregate
-from domain.recorded import Recorded
-from domain.value import value
+from application.record import BatchHead
+from application.vault import PostgresVaultReader, VaultReader
 
 APPLICATION_ROLE: Final = "ledgertwin_application"
 SCHEMA: Final = "ledgertwin"
@@ -57,276 +56,6 @@ RECONNECT_SECONDS: Final = 2.0
 _CONFLICTS: Final = frozenset({"23505", "LT001"})
 """SQLSTATEs: unique_violation, and what ledgertwin.append raises when a guarded stream moved."""
 _SEAL_BYTES: Final = 32
-_COMMAND_TOPICS: Final = frozenset({"command.accepted.v1", "command.refused.v1"})
-
-
-class Conflict(Exception):
-    """Another process wrote to a stream since it was read. Read again and decide again."""
-
-
-class LogUnavailable(Exception):
-    """The database is away. Of an append it is not known whether it was committed."""
-
-
-class ChainBroken(Exception):
-    """The log does not hold what was once recorded."""
-
-
-class Append(NamedTuple):
-    """What one transaction writes. `guards` are streams that were read and must not have moved:
-    (stream id, version)."""
-
-    records: Sequence[Record]
-    guards: Sequence[tuple[UUID, int]] = ()
-    vault_keys: Sequence[VaultKey] = ()
-    vault_values: Sequence[VaultValue] = ()
-
-
-class Snapshot(NamedTuple):
-    """An aggregate's state at a version, and the hash of the record of that version."""
-
-    stream_id: UUID
-    version: int
-    head: str
-    aggregate: type[Aggregate[Any, Any]]
-    state: Aggregate[Any, Any]
-
-
-class Stream(NamedTuple):
-    """One stream, read to its end: `state` is None for a stream that is no aggregate's.
-
-    `last` is the position and event of its last record, if that was read (for the record of a
-    command it is all there is).
-    """
-
-    version: int
-    head: str
-    state: Aggregate[Any, Any] | None
-    last: tuple[int, Any] | None = None
-
-
-class StoredRecord(NamedTuple):
-    """A record as stored, with its position in the whole log."""
-
-    position: int
-    stream_id: UUID
-    version: int
-    topic: str
-    state: bytes
-
-
-RawRecord = tuple[int, bytes, int, str, bytes]
-"""A StoredRecord for whoever reads millions: a bare tuple, with the 16 bytes of the stream id."""
-
-
-class StoredSnapshot(NamedTuple):
-    """A snapshot as stored: the hash of the record it was taken at, the fingerprint of the code
-    that took it, the aggregate's name and its state as JSON."""
-
-    stream_id: UUID
-    version: int
-    head: bytes
-    fingerprint: str
-    aggregate: str
-    state: bytes
-
-
-SealedValue = tuple[UUID, int, str, UUID, str]
-"""A personal value as a record commits to it: stream, version, field, subject, retention class."""
-
-
-@value
-class Batch:
-    """A stretch of the log. `position` is the last one read, `records` what was asked for."""
-
-    records: Sequence[Recorded]
-    position: int
-
-
-class Session(Protocol):
-    """One connection's view of the log."""
-
-    def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Stream]:
-        """The streams, folded; version 0 for one that does not exist."""
-
-    def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
-        """The (stream, event) pairs of an accepted command, in the order of its record."""
-
-    def append(self, batch: Append) -> Sequence[int]:
-        """Record all or nothing; the positions, in order. Conflict if a stream has moved."""
-
-
-def followed(records: Iterable[StoredRecord], codec: Codec, skip: frozenset[str]) -> list[Recorded]:
-    """Decode what is not skipped. A name that is not known at all is refused, never skipped."""
-    decoded = []
-    for position, stream_id, version, topic, state in records:
-        if topic in skip:
-            continue
-        envelope = codec.decode(topic, state)
-        decoded.append(
-            Recorded(
-                position=position,
-                stream_id=stream_id,
-                version=version,
-                event=envelope.data,
-                at=envelope.at,
-                by=envelope.by,
-            )
-        )
-    return decoded
-
-
-class EventLog:
-    """The log over any recorder of the library. `open_log` gives the one for PostgreSQL.
-
-    All methods block; they are safe to call from several threads.
-    """
-
-    def __init__(self, codec: Codec, recorder: ApplicationRecorder) -> None:
-        self.codec = codec
-        self._recorder = recorder
-        self._appending = Lock()
-        self._vault_rows = MemoryVaultReader()
-        self._heads: list[BatchHead] = []
-        self._skipped = _COMMAND_TOPICS | {"vault.key_created.v1"}
-
-    def close(self) -> None:
-        """Give back what the log holds open."""
-
-    @property
-    def vault_reader(self) -> VaultReader:
-        """Where the vault's rows that were appended with the records can be read."""
-        return self._vault_rows
-
-    @contextmanager
-    def session(self, *, exclusive: bool = False) -> Iterator[Session]:
-        """A view of the log; an exclusive one lets nobody else write until it ends."""
-        if exclusive:
-            with self._appending:
-                yield _RecorderSession(self, locked=True)
-        else:
-            yield _RecorderSession(self, locked=False)
-
-    def save(self, snapshots: Sequence[Snapshot]) -> None:
-        """Keep snapshots, where there is a place for them. They are a cache, never a source."""
-
-    def head(self) -> int:
-        """The position of the last record; 0 for an empty log."""
-        return self._recorder.max_notification_id() or 0
-
-    def records(self, after: int, limit: int) -> Sequence[StoredRecord]:
-        """Up to `limit` records as stored, in the one order of the log."""
-        return [
-            StoredRecord(n.id, _uuid(n.originator_id), n.originator_version, n.topic, n.state)
-            for n in self._recorder.select_notifications(
-                start=after, limit=limit, inclusive_of_start=False
-            )
-        ]
-
-    def stream(self, stream_id: UUID, after: int = 0) -> Sequence[StoredRecord]:
-        """One stream's records as stored. Positions are only known where the recorder says them."""
-        return [
-            StoredRecord(0, stream_id, s.originator_version, s.topic, s.state)
-            for s in self._recorder.select_events(stream_id, gt=after)
-        ]
-
-    def stretch(self, first: int, last: int) -> Sequence[RawRecord]:
-        """All records with a position from `first` to `last`, as stored, in order."""
-        return [
-            (n.id, _uuid(n.originator_id).bytes, n.originator_version, n.topic, n.state)
-            for n in self._recorder.select_notifications(
-                start=first, limit=last - max(first, 1) + 1, stop=last
-            )
-        ]
-
-    def batch_heads(self, start: int, limit: int) -> Sequence[BatchHead]:
-        """Up to `limit` batch heads whose first position is `start` or beyond, in order.
-
-        Whoever sees a record sees its batch head, if he asks for it after he saw the record.
-        """
-        with self._appending:  # its records and its head are seen together, or neither
-            found = bisect_left(self._heads, start, key=lambda head: head.first)
-            return self._heads[found : found + limit]
-
-    def last_batch_head(self) -> BatchHead | None:
-        """The head that commits to the whole log: what an auditor keeps."""
-        with self._appending:
-            return self._heads[-1] if self._heads else None
-
-    def snapshots(self) -> Iterator[StoredSnapshot]:
-        """Every snapshot there is, as stored."""
-        return iter(())
-
-    def data_keys(self, values: Sequence[SealedValue]) -> Sequence[tuple[UUID | None, UUID | None]]:
-        """For each sealed value the key that its row in the vault names, and the key that there is
-        for its subject and retention class; None for a row that is not there."""
-        return [self._vault_rows.data_keys(value) for value in values]
-
-    def read(self, after: int, limit: int) -> Batch:
-        """The next events of aggregates after a position, decoded, up to `limit` records."""
-        stored = self.records(after, limit)
-        return Batch(
-            records=followed(stored, self.codec, self._skipped),
-            position=stored[-1].position if stored else after,
-        )
-
-    def wait(self, after: int, timeout: float) -> None:
-        """Return when there may be a record after the position, or when time is up."""
-        deadline = time.monotonic() + timeout
-        while self.head() <= after and time.monotonic() < deadline:
-            time.sleep(0.005)
-
-
-class _RecorderSession:
-    """Through the library's public methods alone: what every persistence module can do."""
-
-    def __init__(self, log: EventLog, *, locked: bool) -> None:
-        self._log = log
-        self._locked = locked
-
-    def load(self, stream_ids: Sequence[UUID]) -> dict[UUID, Stream]:
-        return {
-            stream_id: _folded(self._log.codec, self._log.stream(stream_id), None)
-            for stream_id in stream_ids
-        }
-
-    def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
-        wrote = _wrote(self._log.codec, self._log.stream(command_id))
-        return [
-            (stream_id, self._log.codec.decode(topic, state).data)
-            for stream_id, version in wrote
-            for _, _, _, topic, state in self._log.stream(stream_id, after=version - 1)[:1]
-        ]
-
-    def append(self, batch: Append) -> Sequence[int]:
-        if not self._locked:
-            with self._log._appending:  # noqa: SLF001 -- the session is the log's own
-                return self._append(batch)
-        return self._append(batch)
-
-    def _append(self, batch: Append) -> Sequence[int]:
-        recorder = self._log._recorder  # noqa: SLF001
-        for stream_id, version in batch.guards:
-            last = recorder.select_events(stream_id, desc=True, limit=1)
-            if (last[0].originator_version if last else 0) != version:
-                raise Conflict(stream_id)
-        vault_rows = self._log._vault_rows  # noqa: SLF001
-        try:
-            vault_rows.check(batch.vault_keys, batch.vault_values)
-            positions = recorder.insert_events([StoredEvent(*r) for r in batch.records]) or ()
-        except (IntegrityError, ValueError) as error:
-            raise Conflict(str(error)) from error
-        vault_rows.write(batch.vault_keys, batch.vault_values)
-        if positions:
-            heads = self._log._heads  # noqa: SLF001
-            leaves = b"".join(bytes.fromhex(record_hash(*record)) for record in batch.records)
-            before = heads[-1].head if heads else NO_HEAD
-            first = positions[0]
-            heads.append(BatchHead(first, leaves, batch_head(before, first, leaves)))
-        return positions
-
-
-# --- PostgreSQL -----------------------------------------------------------------------------------
 
 
 class BankRecorder(PostgresApplicationRecorder):
@@ -558,7 +287,7 @@ class _PostgresSession:
                 prepare=True,
             ):
                 tails.setdefault(row[1], []).append(StoredRecord._make(row))
-        return {i: _folded(self._codec, tails.get(i, ()), snapshots.get(i)) for i in wanted}
+        return {i: folded(self._codec, tails.get(i, ()), snapshots.get(i)) for i in wanted}
 
     def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
         with self._cursor() as cursor:
@@ -568,7 +297,7 @@ class _PostgresSession:
             )
             command = cursor.execute(query, (command_id, 1)).fetchall()
             written = []
-            for wrote in _wrote(self._codec, map(StoredRecord._make, command)):
+            for wrote in pairs_written(self._codec, map(StoredRecord._make, command)):
                 row = cursor.execute(query, wrote).fetchone()
                 if row is None:
                     raise ChainBroken(f"{wrote[0]} version {wrote[1]} is gone")
@@ -654,7 +383,7 @@ def _postgres_settings(url: str) -> dict[str, str]:
     # READ COMMITTED, whatever the server's default: what is read under the lock must be the newest.
     options = f"-c role={APPLICATION_ROLE} -c default_transaction_isolation=read\\ committed"
     return {
-        "PERSISTENCE_MODULE": "application.event_log:BankFactory",
+        "PERSISTENCE_MODULE": "application.event_log.postgres:BankFactory",
         "POSTGRES_DBNAME": given.get("dbname", "postgres"),
         "POSTGRES_HOST": given.get("host", ""),
         "POSTGRES_PORT": given.get("port", "5432"),
@@ -683,37 +412,6 @@ def _unsealed(key: bytes, stream_id: UUID, version: int, head: bytes, sealed: by
     return named if compare_digest(seal, _seal(key, stream_id, version, head, named)) else b""
 
 
-def _folded(codec: Codec, tail: Iterable[StoredRecord], snapshot: Snapshot | None) -> Stream:
-    """Fold a stream from a snapshot (or from nothing), checking every link on the way."""
-    version, head, state = (
-        (snapshot.version, snapshot.head, snapshot.state) if snapshot else (0, GENESIS, None)
-    )
-    last = None
-    for position, stream_id, number, topic, stored in tail:
-        envelope = codec.decode(topic, stored)
-        if number != version + 1 or envelope.prev != head:
-            raise ChainBroken(f"{stream_id} version {number}")
-        version, head = number, record_hash(stream_id, number, topic, stored)
-        aggregate = codec.aggregate_of(envelope.data)
-        if aggregate is not None:
-            state = (state if state is not None else aggregate()).evolve(envelope.data)
-        last = (position, envelope.data)
-    return Stream(version=version, head=head, state=state, last=last)
-
-
-def _wrote(codec: Codec, records: Iterable[StoredRecord]) -> Sequence[tuple[UUID, int]]:
-    """The (stream, version) pairs of an accepted command; none for anything else."""
-    for _, _, _, topic, state in records:
-        if topic in _COMMAND_TOPICS:
-            recorded: CommandAccepted | CommandRefused = codec.decode(topic, state).data
-            return recorded.wrote if isinstance(recorded, CommandAccepted) else ()
-    return ()
-
-
 def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
     """Rows as the columns that `unnest` takes."""
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
-
-
-def _uuid(stream_id: UUID | str) -> UUID:
-    return stream_id if isinstance(stream_id, UUID) else UUID(stream_id)

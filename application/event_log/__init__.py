@@ -1,0 +1,41 @@
+"""The log: every event ever recorded, each linked by hash to the one before it in its stream.
+
+This is the only package that knows the eventsourcing library. Its recorders give storage,
+optimistic concurrency and one global order; a persistence module of another database can be put in
+by configuration.
+"""
+
+from application.event_log.log import (
+    Append,
+    Batch,
+    ChainBroken,
+    Conflict,
+    EventLog,
+    LogUnavailable,
+    RawRecord,
+    SealedValue,
+    Session,
+    Snapshot,
+    StoredRecord,
+    StoredSnapshot,
+    Stream,
+)
+from application.event_log.postgres import APPLICATION_ROLE, open_log
+
+__all__ = [
+    "APPLICATION_ROLE",
+    "Append",
+    "Batch",
+    "ChainBroken",
+    "Conflict",
+    "EventLog",
+    "LogUnavailable",
+    "RawRecord",
+    "SealedValue",
+    "Session",
+    "Snapshot",
+    "StoredRecord",
+    "StoredSnapshot",
+    "Stream",
+    "open_log",
+]
