@@ -1,6 +1,7 @@
 """The whole GraphQL schema, put together from one module per aggregate."""
 
 import asyncio
+import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -114,6 +115,31 @@ class BankSchema(strawberry.Schema):
         presented(result, operation_name, context.last_known.staleness)
         context.metrics.requested(errors=bool(result.errors))
         return result
+
+    async def answer(
+        self,
+        query: str | None,
+        variables: dict[str, Any] | None,
+        operation_name: str | None,
+        context: Context,
+        allowed_operation_types: Iterable[OperationType],
+    ) -> bytes:
+        """The whole body of a response, as JSON.
+
+        Raises what the library's `execute` raises for a request that is no operation at all:
+        MissingQueryError, CannotGetOperationTypeError and InvalidOperationTypeError.
+        """
+        result = await self.execute(
+            query,
+            variables,
+            context,
+            operation_name=operation_name,
+            allowed_operation_types=allowed_operation_types,
+        )
+        body: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            body["errors"] = [error.formatted for error in result.errors]
+        return json.dumps(body, separators=(",", ":")).encode()
 
     def drop_null_defaults(self) -> None:
         """What may be left out says so by being nullable: `= null` says nothing more, and would
