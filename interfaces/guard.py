@@ -10,6 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from uuid import uuid4
 
@@ -45,6 +46,8 @@ _RAW_HEADERS: Final = [(name.encode(), text.encode()) for name, text in _HEADERS
 
 _LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
+_HOSTS_REMEMBERED: Final = 256
+
 
 class TooLarge(Exception):
     """A request's body is longer than allowed."""
@@ -57,6 +60,8 @@ class Guard:
         self._app = app
         self._body_bytes = body_bytes
         self._hosts = _LOOPBACK_NAMES | hosts
+        # A client says the same one each time: the whole header is judged once.
+        self._is_ours = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._judge_host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -64,14 +69,17 @@ class Guard:
             return
         answer = _Answer(scope, send)
         headers = dict(scope["headers"])
-        host = _name(headers.get(b"host", b"").decode("latin-1"))
-        if host not in self._hosts and not _is_loopback(host):
+        if not self._is_ours(headers.get(b"host", b"")):
             await answer.refuse(421, "MISDIRECTED", "this bank does not answer under that name")
             return
         if _length(headers) > self._body_bytes:
             await answer.refuse(413, "BODY_TOO_LARGE", f"at most {self._body_bytes} bytes")
             return
         await self._judged(scope, receive, answer)
+
+    def _judge_host(self, header: bytes) -> bool:
+        host = _name(header.decode("latin-1"))
+        return host in self._hosts or _is_loopback(host)
 
     async def _judged(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         read = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -16,17 +17,22 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._commands = Counter(
-            "ledgertwin_commands",
-            "Commands answered, by their permanent name and the type of their answer",
-            ["command", "outcome"],
-            registry=self.registry,
+        # Looking a counter up by its labels takes as long as all of the counting: once each.
+        self._commands = cache(
+            Counter(
+                "ledgertwin_commands",
+                "Commands answered, by their permanent name and the type of their answer",
+                ["command", "outcome"],
+                registry=self.registry,
+            ).labels
         )
-        self._refusals = Counter(
-            "ledgertwin_refusals",
-            "Commands that did not take effect, by code",
-            ["code"],
-            registry=self.registry,
+        self._refusals = cache(
+            Counter(
+                "ledgertwin_refusals",
+                "Commands that did not take effect, by code",
+                ["code"],
+                registry=self.registry,
+            ).labels
         )
         self._seconds = Histogram(
             "ledgertwin_command_seconds",
@@ -34,11 +40,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._requests = Counter(
-            "ledgertwin_graphql_requests",
-            "GraphQL requests, by whether they were answered without an error",
-            ["errors"],
-            registry=self.registry,
+        self._requests = cache(
+            Counter(
+                "ledgertwin_graphql_requests",
+                "GraphQL requests, by whether they were answered without an error",
+                ["errors"],
+                registry=self.registry,
+            ).labels
         )
         self._batch = Gauge(
             "ledgertwin_batch_commands_average",
@@ -68,13 +76,13 @@ class Metrics:
 
     def commanded(self, command: str, outcome: str, code: str | None, seconds: float) -> None:
         """A command was answered: with a type of answer, and with a code if it was refused."""
-        self._commands.labels(command, outcome).inc()
+        self._commands(command, outcome).inc()
         self._seconds.observe(seconds)
         if code is not None:
-            self._refusals.labels(code).inc()
+            self._refusals(code).inc()
 
     def requested(self, *, errors: bool) -> None:
-        self._requests.labels("yes" if errors else "no").inc()
+        self._requests("yes" if errors else "no").inc()
 
     def text(self, freshness: Mapping[str, Freshness] | None, batch_sizes: Sequence[int]) -> bytes:
         """All of it, in Prometheus's text format. Without `freshness` the database is away: the

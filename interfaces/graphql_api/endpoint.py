@@ -1,0 +1,191 @@
+"""GraphQL over HTTP: requests as JSON by POST, queries by GET, and GraphiQL for browsers.
+
+It speaks ASGI itself. A deposit spent a fifth of its time in a router's matching, in solving the
+dependencies of a function that has none, and in request and response objects of which a body and
+one header are used.
+
+There is no WebSocket and no streaming yet: they come with the first subscription.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.graphql import OperationType
+
+from interfaces.graphql_api.context import Context, LastKnown
+from interfaces.graphql_api.schema import BankSchema, build_schema
+from interfaces.graphql_api.sealed import Seal
+from interfaces.guard import problem
+from interfaces.metrics import Metrics
+from interfaces.system import System
+
+GRAPHIQL: Final = Path(__file__).parent / "graphiql"
+"""The page, its script and style, and the published builds of what they use."""
+
+_JSON: Final = b"application/json"
+_HTML: Final = b"text/html; charset=utf-8"
+
+_ALLOWED: Final = {method: OperationType.from_http(method) for method in ("GET", "POST")}
+"""What may be asked by which method: a link that somebody follows must change nothing."""
+
+
+class BadRequest(Exception):
+    """What came is no GraphQL request, or may not come in this way. The message says why."""
+
+
+class Disconnected(Exception):
+    """The client has gone before it had said what it wants."""
+
+
+class Request(NamedTuple):
+    """What is asked: `query` is the document, which may turn out to be missing."""
+
+    query: str | None
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+class GraphQLEndpoint:
+    """The ASGI application at one path."""
+
+    def __init__(self, schema: BankSchema, new_context: Callable[[], Context]) -> None:
+        self._schema = schema
+        self._new_context = new_context
+        self._page = (GRAPHIQL / "index.html").read_bytes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, content_type = 200, _JSON
+        method = scope["method"]
+        try:
+            if method == "POST":
+                body = await self._answer(await _posted(scope, receive), method)
+            elif method != "GET":
+                status, body = 405, problem("METHOD_NOT_ALLOWED", "Method Not Allowed")
+            elif _is_for_a_browser(scope):
+                content_type, body = _HTML, self._page
+            else:
+                body = await self._answer(_gotten(scope), method)
+        except BadRequest as bad:
+            status, body = 400, _refused(str(bad))
+        except Disconnected:
+            return
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", content_type)]
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers.append((b"allow", b"GET, POST"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, request: Request, method: str) -> bytes:
+        try:
+            return await self._schema.answer(
+                *request, context=self._new_context(), allowed_operation_types=_ALLOWED[method]
+            )
+        except MissingQueryError:
+            raise BadRequest("No GraphQL query found in the request") from None
+        except CannotGetOperationTypeError as unknown:
+            raise BadRequest(unknown.as_http_error_reason()) from None
+        except InvalidOperationTypeError as not_allowed:
+            raise BadRequest(not_allowed.as_http_error_reason(method)) from None
+
+
+def graphql_endpoint(
+    system: System, metrics: Metrics, clock: Callable[[], datetime]
+) -> GraphQLEndpoint:
+    """GraphQL over a running bank."""
+    seal = Seal(system.keystore.mac("graphql cursors and tokens", b""))
+    new_context = partial(Context, system, seal, metrics, LastKnown(), clock)
+    return GraphQLEndpoint(build_schema(), new_context)
+
+
+async def _posted(scope: Scope, receive: Receive) -> Request:
+    # A page elsewhere can have a browser send any other type without asking first.
+    if _media_type(_header(scope, b"content-type")) != _JSON:
+        raise BadRequest("Unsupported content type")
+    return _request(_parsed(await _body(receive)))
+
+
+def _gotten(scope: Scope) -> Request:
+    """Everything is text in a query string: of what is JSON in a body, JSON text."""
+    given: dict[str, Any] = _parameters(scope)
+    for name in ("variables", "extensions"):
+        if given.get(name):
+            given[name] = _parsed(given[name].encode(errors="surrogatepass"))
+    return _request(given)
+
+
+def _is_for_a_browser(scope: Scope) -> bool:
+    """GraphiQL is for those who ask for a page by name; `*/*` is what programs send."""
+    return b"text/html" in _header(scope, b"accept") and "query" not in _parameters(scope)
+
+
+def _parameters(scope: Scope) -> dict[str, str]:
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    pieces: list[bytes] = [message.get("body", b"")]
+    while message.get("more_body"):
+        message = await receive()
+        pieces.append(message.get("body", b""))
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return b"".join(pieces)
+
+
+def _parsed(text: bytes) -> Any:
+    """JSON as it was meant.
+
+    What the fast parser refuses is left to the standard library's, which lets through what becomes
+    an error with a path later on: half of a surrogate pair, say.
+    """
+    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+        return msgspec.json.decode(text)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadRequest("Unable to parse request body as JSON") from None
+
+
+def _request(given: Any) -> Request:
+    if isinstance(given, list):
+        raise BadRequest("Batching is not enabled")
+    if not isinstance(given, dict):
+        raise BadRequest("A GraphQL request is a JSON object")
+    for name, kind, called in (
+        ("query", str, "a string"),
+        ("variables", dict, "an object"),
+        ("extensions", dict, "an object"),
+        ("operationName", str, "a string"),
+    ):
+        found = given.get(name)
+        if found is not None and not isinstance(found, kind):
+            raise BadRequest(
+                f"The GraphQL operation's `{name}` must be {called} or null, if provided."
+            )
+    return Request(given.get("query"), given.get("variables"), given.get("operationName"))
+
+
+def _refused(message: str) -> bytes:
+    error = {"message": message, "extensions": {"code": "BAD_REQUEST"}}
+    return json.dumps({"errors": [error]}).encode()
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    """The first header of that name, or nothing."""
+    return next((value for name, value in scope["headers"] if name == wanted), b"")
+
+
+def _media_type(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()
