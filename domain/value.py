@@ -1,7 +1,7 @@
 """The one kind of object the domain is made of: an immutable value."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
@@ -10,7 +10,9 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def value(cls: type[T]) -> type[T]:
     """Make a class an immutable value: compared by its fields, built by keyword."""
-    return dataclass(frozen=True, slots=True, kw_only=True)(cls)
+    made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
+    made.__init__ = _initializer(made)  # type: ignore[method-assign]
+    return made
 
 
 def changed(original: T, **changes: Any) -> T:
@@ -26,14 +28,43 @@ def changed(original: T, **changes: Any) -> T:
     return copy
 
 
-_Copier = tuple[Callable[[Any], Any], dict[str, Callable[[Any, Any], None]]]
+_Setter = Callable[[Any, Any], None]
+_Copier = tuple[Callable[[Any], Any], dict[str, _Setter]]
 
 _copiers: dict[type[Any], _Copier] = {}
 
 
+def _initializer(cls: type[Any]) -> Callable[..., None]:
+    """`__init__` of a frozen dataclass, which sets its slots directly.
+
+    The one that dataclasses make goes through `object.__setattr__`, which looks each field up by
+    name: 2.2 us for ten fields instead of 1.4, and a transfer makes thirteen values.
+    """
+    names: dict[str, Any] = {f"set_{name}": setter for name, setter in _setters(cls).items()}
+    parameters, lines = ["self"], []
+    for f in fields(cls):
+        parameters += ["*"] if parameters == ["self"] else []
+        given = f.name
+        if f.default_factory is not MISSING:
+            names |= {f"default_{f.name}": MISSING, f"make_{f.name}": f.default_factory}
+            given = f"make_{f.name}() if {f.name} is default_{f.name} else {f.name}"
+        elif f.default is not MISSING:
+            names[f"default_{f.name}"] = f.default
+        default = f"=default_{f.name}" if f"default_{f.name}" in names else ""
+        parameters.append(f.name + default)
+        lines.append(f"    set_{f.name}(self, {given})")
+    if hasattr(cls, "__post_init__"):
+        lines.append("    self.__post_init__()")
+    source = "\n".join([f"def __init__({', '.join(parameters)}):", *(lines or ["    pass"])])
+    exec(source, names)  # noqa: S102 -- as dataclasses makes its own methods
+    made: Callable[..., None] = names["__init__"]
+    made.__qualname__ = f"{cls.__qualname__}.__init__"
+    return made
+
+
 def _copier(cls: type[Any]) -> _Copier:
     """A function that copies a slotted value, and the setters of its fields."""
-    setters = {f.name: getattr(cls, f.name).__set__ for f in fields(cls)}
+    setters = _setters(cls)
     lines = [f"    set_{name}(copy, original.{name})" for name in setters]
     source = "\n".join(["def copied(original):", "    copy = new(cls)", *lines, "    return copy"])
     names: dict[str, Any] = {f"set_{name}": setter for name, setter in setters.items()}
@@ -41,3 +72,8 @@ def _copier(cls: type[Any]) -> _Copier:
     exec(source, names)  # noqa: S102 -- as dataclasses makes its own methods
     _copiers[cls] = names["copied"], setters
     return _copiers[cls]
+
+
+def _setters(cls: type[Any]) -> dict[str, _Setter]:
+    """By field, what sets its slot: the class itself forbids to."""
+    return {f.name: getattr(cls, f.name).__set__ for f in fields(cls)}
