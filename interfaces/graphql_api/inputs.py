@@ -6,10 +6,14 @@ field refers to a node, a movement's id is the command's id, and a booking date 
 offered as `given` by the client, so that a misnamed one is found at import. What cannot be
 understood becomes an issue with its path, never an exception, and all of an input's issues are
 reported at once.
+
+The input types stand in the schema only. An input arrives as GraphQL has coerced it, a mapping by
+the names that clients use, and becomes the command from that: making an object of each input type
+in between took 130 us of a deposit's 1,650.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
@@ -18,6 +22,7 @@ from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type
 from uuid import UUID
 
 import strawberry
+from strawberry.types.arguments import InputContext
 from strawberry.utils.str_converters import to_camel_case
 
 from domain import HANDLERS
@@ -54,7 +59,12 @@ EFFECTIVE_DATE: Final = frozenset(
 # Unicode. Half a surrogate pair cannot be encoded, and U+0000 is in no PostgreSQL text.
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
+Given = Mapping[str, Any]
+"""An input object as GraphQL has coerced it. What was left out is missing, unless the schema has a
+default for it."""
+
 Path = tuple[str, ...]
+"""Names as clients use them, and indexes."""
 
 
 @strawberry.input(description="What every command says of itself.")
@@ -85,8 +95,7 @@ class Issues:
         self.found: list[FieldIssue] = []
 
     def add(self, path: Path, rule: str, message: str) -> None:
-        where = [to_camel_case(step) for step in path]
-        self.found.append(FieldIssue(path=where, message=message, rule=rule))
+        self.found.append(FieldIssue(path=list(path), message=message, rule=rule))
 
 
 class WronglyOffered(Exception):
@@ -112,9 +121,10 @@ class _Reader(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A field of an input type that is a field of the command."""
+    """A field of an input type, which clients call `key`, that is a field of the command."""
 
     name: str
+    key: str
     reader: _Reader
     default: Any
     """MISSING if it must be given."""
@@ -131,11 +141,10 @@ class CommandInput:
     from_effective_date: frozenset[str]
     made: Set[str]
 
-    def command_of(self, given: Any, today: date) -> Any:
+    def command_of(self, given: Given, meta: CommandMeta, today: date) -> Any:
         """The command that an input stands for, or Malformed. If it says no day, it is `today`."""
         issues = Issues()
-        meta: CommandMeta = given.meta
-        values = {part.name: _value(part, given, issues) for part in self.parts}
+        values = _values(self.parts, given, issues, ())
         for name in self.made:
             if values[name] is None:
                 values[name] = derived_id(meta.command_id, name)
@@ -146,9 +155,20 @@ class CommandInput:
             raise Malformed(issues)
         return self.command(**values)
 
-    def dated_by_default(self, given: Any) -> bool:
+    def dated_by_default(self, meta: CommandMeta) -> bool:
         """Whether the command's day is that of its arrival, so that a late retry differs."""
-        return bool(self.from_effective_date) and given.meta.effective_at is None
+        return bool(self.from_effective_date) and meta.effective_at is None
+
+
+def meta_of(given: Given) -> CommandMeta:
+    """What the input of any command says of the command itself."""
+    meta = given["meta"]
+    return CommandMeta(
+        command_id=meta["commandId"],
+        expected_version=meta.get("expectedVersion"),
+        correlation_id=meta.get("correlationId"),
+        effective_at=meta.get("effectiveAt"),
+    )
 
 
 def command_input(  # noqa: PLR0913 -- all of them are named
@@ -229,11 +249,16 @@ def _entry(glossary: Mapping[str, str], key: str, where: str) -> str:
     return glossary[key]
 
 
-def _value(part: _Part, given: Any, issues: Issues, path: Path = ()) -> Any:
-    found = getattr(given, part.name)
-    if found is None or found is strawberry.UNSET:
-        return None if part.default is MISSING else part.default
-    return part.reader.read(found, (*path, part.name), issues)
+def _values(parts: Iterable[_Part], given: Given, issues: Issues, path: Path) -> dict[str, Any]:
+    """The fields of what an input object at `path` stands for."""
+    values = {}
+    for name, key, reader, default in parts:
+        found = given.get(key)
+        if found is not None:
+            values[name] = reader.read(found, (*path, key), issues)
+        else:
+            values[name] = None if default is MISSING else default
+    return values
 
 
 def _parts(
@@ -244,6 +269,7 @@ def _parts(
     return [
         _Part(
             f.name,
+            to_camel_case(f.name),
             _node_reader(nodes[f.name])
             if nodes and f.name in nodes
             else _reader(f.name, _required(hints[f.name]), glossary),
@@ -304,9 +330,9 @@ def _read_personal(given: str, path: Path, issues: Issues) -> Unsealed[str]:
     return Unsealed(clear=_read_text(given, path, issues))
 
 
-def _read_money(given: MoneyInput, path: Path, issues: Issues) -> Money | None:
+def _read_money(given: Given, path: Path, issues: Issues) -> Money | None:
     try:
-        return Money.parse(given.amount, given.currency)
+        return Money.parse(given["amount"], given["currency"])
     except MalformedMoney as malformed:
         about_currency = "ISO 4217" in str(malformed)
         field = "currency" if about_currency else "amount"
@@ -346,9 +372,9 @@ def _nested_reader(cls: type[Any], glossary: Mapping[str, str]) -> _Reader:
         _nested[cls] = (_input_type(f"{cls.__name__}Input", parts, glossary, description), parts)
     input_type, parts = _nested[cls]
 
-    def read(given: Any, path: Path, issues: Issues) -> Any:
+    def read(given: Given, path: Path, issues: Issues) -> Any:
         before = len(issues.found)
-        values = {part.name: _value(part, given, issues, path) for part in parts}
+        values = _values(parts, given, issues, path)
         if len(issues.found) > before:
             return None
         try:
@@ -368,7 +394,7 @@ def _input_type(
     *,
     meta: bool = False,
 ) -> type[Any]:
-    """A strawberry input class of these fields, the meta first."""
+    """An input type of these fields, the meta first, whose value is the mapping it comes as."""
     annotations: dict[str, Any] = {}
     body: dict[str, Any] = {}
     if meta:
@@ -379,8 +405,15 @@ def _input_type(
         annotations[part.name] = part.reader.type if required else part.reader.type | None
         body[part.name] = _input_field(part, _entry(glossary, part.name, f"{name}.{part.name}"))
     body |= {"__annotations__": annotations, "__module__": __name__}
-    made: type[Any] = type(name, (), body)
-    return strawberry.input(made, name=name, description=description)
+    made: Any = strawberry.input(type(name, (), body), name=name, description=description)
+    made.__strawberry_definition__.from_input = _as_it_comes
+    declared: type[Any] = made
+    return declared
+
+
+def _as_it_comes(cls: type[Any], given: Given, context: InputContext) -> Given:
+    """How Strawberry makes an object of an input type's value: not at all."""
+    return given
 
 
 def _input_field(part: _Part, description: str) -> Any:

@@ -19,7 +19,14 @@ from interfaces.graphql_api import answers
 from interfaces.graphql_api.answers import Answer, CommandReceipt
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.errors import UNAVAILABLE
-from interfaces.graphql_api.inputs import CommandInput, CommandMeta, Malformed, command_input
+from interfaces.graphql_api.inputs import (
+    CommandInput,
+    CommandMeta,
+    Given,
+    Malformed,
+    command_input,
+    meta_of,
+)
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import EventRef
 
@@ -57,22 +64,22 @@ class Mutation:
     def command(self) -> type[Any]:
         return self.input.command
 
-    async def answered(self, info: Info, given: Any) -> Any:
+    async def answered(self, context: Context, given: Given) -> Any:
         """Send the command that the input stands for, and answer for it."""
         started = time.perf_counter()
-        answer = await self._answer(info.context, given)
+        answer = await self._answer(context, given)
         code = answer.code.name if isinstance(answer, answers.CommandError) else None
-        info.context.metrics.commanded(
+        context.metrics.commanded(
             permanent_name(self.command), type(answer).__name__, code, time.perf_counter() - started
         )
         return answer
 
-    async def _answer(self, context: Context, given: Any) -> Any:
-        meta: CommandMeta = given.meta
+    async def _answer(self, context: Context, given: Given) -> Any:
+        meta = meta_of(given)
         today = context.clock().astimezone(UTC).date()
         try:
-            command = self.input.command_of(given, today)
-            outcome = await self._outcome(context, given, command, today)
+            command = self.input.command_of(given, meta, today)
+            outcome = await self._outcome(context, given, meta, command, today)
         except Malformed as malformed:
             return answers.ValidationFailed.of(malformed.issues)
         except commands.CommandIdReused:
@@ -85,23 +92,25 @@ class Mutation:
         assert outcome.command_id == meta.command_id
         return answered(context, self.answer, outcome, subjects)
 
-    async def _outcome(self, context: Context, given: Any, command: Any, today: date) -> Outcome:
+    async def _outcome(
+        self, context: Context, given: Given, meta: CommandMeta, command: Any, today: date
+    ) -> Outcome:
         try:
-            return await _executed(context, given.meta, command)
+            return await _executed(context, meta, command)
         except commands.CommandIdReused:
-            if not self.input.dated_by_default(given):
+            if not self.input.dated_by_default(meta):
                 raise
         # The first request may have come before midnight, and so have been for another day. Its
         # retry is the same command all the same.
-        recorded = await context.recorded(given.meta.command_id)
+        recorded = await context.recorded(meta.command_id)
         if recorded is None:
             raise commands.CommandIdReused
         first = recorded[1].at.astimezone(UTC).date()
         for day in (first, first - timedelta(days=1)):
             if day != today:
                 try:
-                    again = self.input.command_of(given, day)
-                    return await _executed(context, given.meta, again)
+                    again = self.input.command_of(given, meta, day)
+                    return await _executed(context, meta, again)
                 except commands.CommandIdReused:
                     continue
         raise commands.CommandIdReused
@@ -176,7 +185,7 @@ def _field(
     MUTATIONS[permanent_name(command)] = mutation
 
     async def resolve(info: Info, input: Any) -> Any:
-        return await mutation.answered(info, input)
+        return await mutation.answered(info.context, input)
 
     resolve.__annotations__ |= {
         "input": Annotated[mutation.input.input, strawberry.argument(description="The command.")],
