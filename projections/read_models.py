@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from types import TracebackType
 from typing import Any, Final, Generic, LiteralString, NamedTuple, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
 from domain.value import value
@@ -26,7 +27,22 @@ logger = logging.getLogger(__name__)
 
 _OPERATORS: Final = frozenset({"=", "<", "<=", ">", ">=", "in"})
 _TRIES: Final = 5
+_STATEMENTS: Final = 512
 _LONGEST_PAUSE: Final = 5.0
+
+# What is read here is a few rows by their keys, or the first ones in the order of an index. So a
+# statement is planned once, and no value changes the plan. Above all, none may be to read all of an
+# account, sort it and take fifty rows, which looks good to who only knows how many rows accounts
+# have on average.
+_PLANNING: Final = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "plan_cache_mode=force_generic_plan",
+        "enable_sort=off",
+        "jit=off",
+        "datestyle=ISO",
+    )
+)
 
 # What waits is dated by the first record that a projection has not seen: the time of the last one
 # that it has seen would say that a bank with nothing to do falls behind.
@@ -153,12 +169,28 @@ class Snapshot:
         self,
         template: LiteralString,
         parameters: Sequence[Any] = (),
+        pieces: Mapping[str, str] | None = None,
         **projections: Projection[Any],
     ) -> Sequence[tuple[Any, ...]]:
-        """Any SQL, in which {name} stands for the table of the projection given under that name."""
-        tables = {name: self._table(p).identifier for name, p in projections.items()}
-        query = sql.SQL(template).format(**tables).as_bytes()
+        """Any SQL, in which {name} stands for the table of the projection given under that name.
+
+        `pieces` are SQL too, by the names they have in the template: never a client's words.
+        """
+        tables = tuple((name, self._table(p)) for name, p in projections.items())
+        query = _composed(template, tables, tuple((pieces or {}).items()))
         return await self._rows(next(iter(projections.values())), query, parameters)
+
+    async def select(
+        self,
+        projection: Projection[Row],
+        template: LiteralString,
+        parameters: Sequence[Any] = (),
+        pieces: Mapping[str, str] | None = None,
+    ) -> list[Row]:
+        """Rows: any SQL that asks for all {columns} of {table}, and `pieces` as in a query."""
+        table = self._table(projection)
+        query = _composed(template, (("table", table),), tuple((pieces or {}).items()))
+        return [table.read(row) for row in await self._rows(projection, query, parameters)]
 
     def _table(self, projection: Projection[Any]) -> Table:
         if projection.name not in self._tables:
@@ -187,11 +219,16 @@ class ReadModels:
     def __init__(
         self, url: str, projections: Iterable[Projection[Any]], *, connections: int = 8
     ) -> None:
+        options = conninfo_to_dict(url).get("options") or ""
         self._url = url
         self._projections = {projection.name: projection for projection in projections}
         self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
             url,
-            kwargs={"autocommit": True, "application_name": "ledgertwin reads"},
+            kwargs={
+                "autocommit": True,
+                "application_name": "ledgertwin reads",
+                "options": f"{options} {_PLANNING}".strip(),
+            },
             min_size=1,
             max_size=connections,
             timeout=5.0,
@@ -383,6 +420,19 @@ def _freshness(stands: Iterable[tuple[Any, ...]]) -> dict[str, Freshness]:
         )
         for name, position, _, recorded_at, head, waiting_since in stands
     }
+
+
+@lru_cache(maxsize=_STATEMENTS)
+def _composed(
+    template: LiteralString,
+    tables: tuple[tuple[str, Table], ...],
+    pieces: tuple[tuple[str, str], ...],
+) -> bytes:
+    """Composing a statement takes longer than sending it."""
+    parts: dict[str, sql.Composable] = {"columns": tables[0][1].selected}
+    parts |= {name: table.identifier for name, table in tables}
+    parts |= {name: sql.SQL(piece) for name, piece in pieces}
+    return sql.SQL(template).format(**parts).as_bytes()
 
 
 @cache

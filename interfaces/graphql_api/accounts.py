@@ -190,7 +190,7 @@ class Account(Node):
         filter: Filter = None,
     ) -> Connection[Transaction]:
         return await transactions_of(
-            info.context, self.uuid, self.currency, first=first, after=after, filter=filter
+            info, self.uuid, self.currency, first=first, after=after, filter=filter
         )
 
     @field("How fresh this is.")
@@ -251,7 +251,7 @@ class AccountQueries:
         if row is None:
             return None
         return await transactions_of(
-            info.context, uuid, row.currency, first=first, after=after, filter=filter
+            info, uuid, row.currency, first=first, after=after, filter=filter
         )
 
 

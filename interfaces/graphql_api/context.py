@@ -9,6 +9,7 @@ their accounts costs as many queries as a list of one.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -87,6 +88,8 @@ class Context(BaseContext):
         self._snapshot: Snapshot | None = None
         self._waits: set[asyncio.Future[bool]] = set()
         self._loaders: dict[Any, DataLoader[Any, Any]] = {}
+        self.known: Mapping[str, Known] = {}
+        """What fields at the root have come to, by their response keys: not to be asked again."""
 
     async def close(self) -> None:
         """Give the snapshot back. If the database went away meanwhile, there is nothing to give."""
@@ -210,7 +213,25 @@ class Context(BaseContext):
             return session.written_by(command_id)
 
 
-Info = strawberry.Info[Context, None]
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a field at the root came to: a value, or what it raised."""
+
+    value: Any = None
+    error: Exception | None = None
+
+    def again(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Info(strawberry.Info[Context, None]):
+    """What a resolver is told. Resolvers use `context`, and `edge` if they can; a compiled plan
+    tells them nothing else."""
+
+    edge: str | None = None
+    """How PostgreSQL writes an edge of the page that is asked for, if it is to (see written.py)."""
 
 
 def _meta(snapshot: Snapshot) -> ReadMeta:

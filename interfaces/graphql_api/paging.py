@@ -15,6 +15,7 @@ from interfaces.graphql_api.context import Context
 from interfaces.graphql_api.errors import BadUserInput, InvalidCursor
 from interfaces.graphql_api.sealed import NotOurs
 from interfaces.graphql_api.values import PageInfo, ReadMeta
+from interfaces.graphql_api.written import Written
 from projections.projection import Key
 
 N = TypeVar("N")
@@ -22,12 +23,18 @@ N = TypeVar("N")
 FIRST_MAX: Final = 100
 
 
+def _cursor(self: "Edge[Any]") -> str:
+    return self.cursors.cursor(self.key)
+
+
 @strawberry.type(description="A row of a list, and where it stands in it.")
 class Edge(Generic[N]):
     cursor: str = strawberry.field(
-        description="Opaque and signed. Rows that are added do not change it."
+        resolver=_cursor, description="Opaque and signed. Rows that are added do not change it."
     )
     node: N = strawberry.field(description="The row.")
+    cursors: strawberry.Private["Cursors"]
+    key: strawberry.Private[Key]
 
 
 @strawberry.type(description="A page of a list.")
@@ -70,12 +77,35 @@ class Cursors:
         meta: ReadMeta,
     ) -> Connection[N]:
         """A page of nodes, each with the key that the list is ordered by."""
-        edges = [Edge(cursor=self.cursor(key), node=node) for key, node in nodes]
+        edges = [Edge(node=node, cursors=self, key=key) for key, node in nodes]
+        keys = (nodes[0][0], nodes[-1][0]) if nodes else None
+        return self._connection(edges, keys, has_more, after, meta)
+
+    def written(
+        self,
+        edges: str | None,
+        *,
+        keys: tuple[Key, Key] | None,
+        has_more: bool,
+        after: str | None,
+        meta: ReadMeta,
+    ) -> Connection[Any]:
+        """A page whose edges the database has written, with the keys of its first and last row."""
+        return self._connection(Written(f"[{edges or ''}]"), keys, has_more, after, meta)
+
+    def _connection(
+        self,
+        edges: Any,
+        keys: tuple[Key, Key] | None,
+        has_more: bool,
+        after: str | None,
+        meta: ReadMeta,
+    ) -> Connection[Any]:
         info = PageInfo(
             has_next_page=has_more,
             has_previous_page=after is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+            cursor=self.cursor,
+            keys=keys,
         )
         return Connection(edges=edges, page_info=info, meta=meta)
 

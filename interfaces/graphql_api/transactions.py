@@ -1,7 +1,9 @@
 """Movements on an account, paged and filtered by the database."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Self
+from functools import partial
+from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
 import strawberry
@@ -9,13 +11,21 @@ import strawberry
 from domain.account import MovementKind
 from domain.money import MalformedMoney, Money
 from domain.value import value
-from interfaces.graphql_api.context import Context
+from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.errors import BadUserInput
 from interfaces.graphql_api.ids import global_id
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part
 from interfaces.graphql_api.scalars import Decimal, Position
 from interfaces.graphql_api.values import MoneyShown, Node
+from interfaces.graphql_api.written import (
+    InSql,
+    instant,
+    money,
+    quoted,
+    quoted_or_null,
+    text_or_null,
+)
 from projections import transactions
 from projections.transactions import TRANSACTIONS
 
@@ -41,6 +51,28 @@ class Transaction(Node):
     hold_id: UUID | None = strawberry.field(description="The hold that it captured.")
     recorded_at: datetime = strawberry.field(description="When it was recorded.")
     position: Position = strawberry.field(description="Where it stands in the log.")
+
+    # How the database writes movements `t` of an account that it knows as `wanted`: with its part
+    # of their ids, and one minor unit of its currency. "Transaction:" and a UUID are 48 bytes, so
+    # their base64 can be continued.
+    in_sql: ClassVar[InSql] = {
+        "id": quoted(
+            "wanted.id", "rtrim(encode(convert_to(':' || t.position, 'UTF8'), 'base64'), '=')"
+        ),
+        "movementId": quoted("t.movement_id"),
+        "kind": quoted("t.kind"),
+        "type": quoted("t.event"),
+        "amount": money("t.amount * wanted.unit", "t.currency"),
+        "balanceAfter": money("t.balance_after * wanted.unit", "t.currency"),
+        "bookingDate": quoted("t.booking_date"),
+        "valueDate": quoted("t.value_date"),
+        "counterparty": text_or_null("t.counterparty"),
+        "reference": text_or_null("t.reference"),
+        "undoes": quoted_or_null("t.undoes"),
+        "holdId": quoted_or_null("t.hold_id"),
+        "recordedAt": instant("t.recorded_at"),
+        "position": quoted("t.position"),
+    }
 
     @classmethod
     def of(cls, row: transactions.Transaction) -> Self:
@@ -88,19 +120,36 @@ Filter = Annotated[
 
 @value
 class _Wanted:
-    """What is asked of each of many accounts at once."""
+    """What is asked of each of many accounts at once. With `edge`, the database writes them so."""
 
-    rows: int
+    first: int
     before: int | None
     kinds: tuple[str, ...] | None
     booked_from: date | None
     booked_to: date | None
     least: int | None
     most: int | None
+    edge: str | None
+
+    def conditions(self) -> tuple[str, list[Any]]:
+        """What a movement `t` must meet, and the values that this compares it with."""
+        given = [
+            (condition, value)
+            for condition, value in (
+                (" AND t.position < %s::bigint", self.before),
+                (" AND t.kind = ANY(%s::text[])", self.kinds and list(self.kinds)),
+                (" AND t.booking_date >= %s::date", self.booked_from),
+                (" AND t.booking_date <= %s::date", self.booked_to),
+                (" AND abs(t.amount) >= %s::numeric", self.least),
+                (" AND abs(t.amount) <= %s::numeric", self.most),
+            )
+            if value is not None
+        ]
+        return "".join(condition for condition, _ in given), [value for _, value in given]
 
 
 async def transactions_of(  # noqa: PLR0913 -- each is a part of one question
-    context: Context,
+    info: Info,
     account_id: UUID,
     currency: str,
     *,
@@ -109,67 +158,102 @@ async def transactions_of(  # noqa: PLR0913 -- each is a part of one question
     filter: TransactionFilter | None,
 ) -> Connection[Transaction]:
     """A page of an account's movements, the newest first."""
+    context = info.context
     cursors = Cursors(context, "transactions", account_id)
     key = cursors.key(after, int)
     given = filter or TransactionFilter()
     wanted = _Wanted(
-        rows=checked_first(first) + 1,
+        first=checked_first(first),
         before=key[0] if key else None,
         kinds=tuple(kind.value for kind in given.kinds) if given.kinds else None,
         booked_from=given.booked_from,
         booked_to=given.booked_to,
         least=_minor(given.min_amount, currency, "minAmount"),
         most=_minor(given.max_amount, currency, "maxAmount"),
+        edge=info.edge,
     )
-    rows = await context.loader(wanted, lambda: _pages(context, wanted)).load(account_id)
+    if wanted.edge is not None:
+        written = context.loader(wanted, lambda: partial(_written_pages, context, wanted))
+        edges, newest, oldest, has_more = await written.load((account_id, currency))
+        return cursors.written(
+            edges,
+            keys=((newest,), (oldest,)) if edges else None,
+            has_more=has_more,
+            after=after,
+            meta=await context.meta(),
+        )
+    pages = context.loader(wanted, lambda: partial(_pages, context, wanted))
+    rows = await pages.load(account_id)
     nodes = [((row.position,), Transaction.of(row)) for row in rows[:first]]
     return cursors.page(nodes, has_more=len(rows) > first, after=after, meta=await context.meta())
 
 
-def _pages(context: Context, wanted: _Wanted) -> Any:
-    """The same page of many accounts: two queries, however many they are."""
+_PAGES: Final = """
+SELECT found.* FROM unnest(%s::uuid[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT {columns} FROM {table} AS t WHERE t.account_id = wanted.id {conditions}
+    ORDER BY t.position DESC LIMIT %s
+) AS found
+"""
 
-    async def load(account_ids: list[UUID]) -> list[list[transactions.Transaction]]:
-        now = await context.snapshot()
-        keys = await now.query(
-            """
-            SELECT wanted.account_id, found.position
-            FROM unnest(%s::uuid[]) AS wanted (account_id)
-            CROSS JOIN LATERAL (
-                SELECT t.position FROM {transactions} AS t
-                WHERE t.account_id = wanted.account_id
-                AND (%s::bigint IS NULL OR t.position < %s::bigint)
-                AND (%s::text[] IS NULL OR t.kind = ANY(%s::text[]))
-                AND (%s::date IS NULL OR t.booking_date >= %s::date)
-                AND (%s::date IS NULL OR t.booking_date <= %s::date)
-                AND (%s::numeric IS NULL OR abs(t.amount) >= %s::numeric)
-                AND (%s::numeric IS NULL OR abs(t.amount) <= %s::numeric)
-                ORDER BY t.position DESC LIMIT %s
-            ) AS found
-            """,
-            [account_ids, *_twice(wanted), wanted.rows],
-            transactions=TRANSACTIONS,
-        )
-        rows = await now.many(TRANSACTIONS, [tuple(key) for key in keys])
-        pages: dict[UUID, list[transactions.Transaction]] = {account: [] for account in account_ids}
-        for account_id, position in keys:
-            pages[account_id].append(rows[account_id, position])
-        return [pages[account_id] for account_id in account_ids]
-
-    return load
-
-
-def _twice(wanted: _Wanted) -> list[Any]:
-    """Each condition's value: once to see whether there is one, once to compare."""
-    conditions = (
-        wanted.before,
-        list(wanted.kinds) if wanted.kinds is not None else None,
-        wanted.booked_from,
-        wanted.booked_to,
-        wanted.least,
-        wanted.most,
+# What a query gives in an order is put together in that order.
+_WRITTEN_PAGES: Final = """
+SELECT page.edges, page.newest, page.oldest,
+    page.rows = %s AND EXISTS (
+        SELECT FROM {table} AS t
+        WHERE t.account_id = wanted.account_id AND t.position < page.oldest {conditions}
     )
-    return [condition for condition in conditions for _ in range(2)]
+FROM unnest(%s::uuid[], %s::text[], %s::numeric[]) AS wanted (account_id, id, unit)
+CROSS JOIN LATERAL (
+    SELECT string_agg({edge}, ','), max(t.position), min(t.position), count(*)
+    FROM (
+        SELECT * FROM {table} AS t WHERE t.account_id = wanted.account_id {conditions}
+        ORDER BY t.position DESC LIMIT %s
+    ) AS t
+) AS page (edges, newest, oldest, rows)
+"""
+
+
+async def _pages(
+    context: Context, wanted: _Wanted, account_ids: list[UUID]
+) -> list[list[transactions.Transaction]]:
+    """The same page of many accounts, and of each one row more: one query, however many."""
+    now = await context.snapshot()
+    conditions, values = wanted.conditions()
+    rows = await now.select(
+        TRANSACTIONS,
+        _PAGES,
+        [account_ids, *values, wanted.first + 1],
+        {"conditions": conditions},
+    )
+    pages: dict[UUID, list[transactions.Transaction]] = {account: [] for account in account_ids}
+    for row in rows:
+        pages[row.account_id].append(row)
+    return [pages[account_id] for account_id in account_ids]
+
+
+async def _written_pages(
+    context: Context, wanted: _Wanted, accounts: list[tuple[UUID, str]]
+) -> Sequence[tuple[Any, ...]]:
+    """The same page of many accounts: its edges as text, None if there are none, the newest and the
+    oldest position, and whether there is more. One query, however many."""
+    assert wanted.edge is not None
+    now = await context.snapshot()
+    conditions, values = wanted.conditions()
+    return await now.query(
+        _WRITTEN_PAGES,
+        [
+            wanted.first,
+            *values,
+            [account_id for account_id, _ in accounts],
+            [global_id("Transaction", account_id) for account_id, _ in accounts],
+            [Money(minor=1, currency=currency).amount for _, currency in accounts],
+            *values,
+            wanted.first,
+        ],
+        {"conditions": conditions, "edge": wanted.edge},
+        table=TRANSACTIONS,
+    )
 
 
 def _minor(amount: Decimal | None, currency: str, name: str) -> int | None:

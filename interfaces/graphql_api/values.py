@@ -1,5 +1,6 @@
 """What every part of the schema is made of: money, nodes, and how fresh an answer is."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -8,6 +9,7 @@ import strawberry
 
 from domain.money import Money
 from interfaces.graphql_api.scalars import ConsistencyToken, CurrencyCode, Decimal, Position
+from projections.projection import Key
 
 
 @strawberry.interface(
@@ -69,16 +71,31 @@ class Consistency:
     )
 
 
+def _start_cursor(self: "PageInfo") -> str | None:
+    return self.cursor(self.keys[0]) if self.keys else None
+
+
+def _end_cursor(self: "PageInfo") -> str | None:
+    return self.cursor(self.keys[1]) if self.keys else None
+
+
 @strawberry.type(description="Where a page stands in its list. Relay's cursor connections.")
 class PageInfo:
     has_next_page: bool = strawberry.field(description="Whether there is more after this page.")
     has_previous_page: bool = strawberry.field(
         description="Whether the page begins after another row. Lists are only paged forwards."
     )
-    start_cursor: str | None = strawberry.field(description="The cursor of the first edge.")
-    end_cursor: str | None = strawberry.field(
-        description="The cursor of the last edge: the next page's `after`."
+    # Only what is asked for is signed.
+    start_cursor: str | None = strawberry.field(
+        resolver=_start_cursor, description="The cursor of the first edge."
     )
+    end_cursor: str | None = strawberry.field(
+        resolver=_end_cursor,
+        description="The cursor of the last edge: the next page's `after`.",
+    )
+    cursor: strawberry.Private[Callable[[Key], str]]
+    keys: strawberry.Private[tuple[Key, Key] | None]
+    """Of the first and the last row, if there are any."""
 
 
 @strawberry.type(description="Where an event stands: in which stream, and as which version of it.")
