@@ -7,7 +7,7 @@ from typing import Final, get_args
 from domain.account import Movement
 from domain.postings import GL, Side
 from domain.recorded import Recorded
-from domain.value import changed, value
+from domain.value import value
 from projections.projection import Document, Key, Minor
 
 
@@ -35,29 +35,27 @@ class Ledger(Document[LedgerDay]):
         return tuple({(leg.gl, leg.currency, on): None for leg in event.postings})
 
     def fold(self, row: LedgerDay | None, recorded: Recorded, key: Key) -> LedgerDay:
-        event: Movement = recorded.event
+        return self.fold_all(row, (recorded,), key)
+
+    def fold_all(self, row: LedgerDay | None, happened: Sequence[Recorded], key: Key) -> LedgerDay:
+        """Every movement is posted to one of very few days: so they are added up, and the day is
+        made once."""
         gl, currency, booking_date = key
-        debit = credit = 0
-        for leg in event.postings:
-            if leg.gl is gl and leg.currency == currency:
-                if leg.side is Side.DEBIT:
-                    debit += leg.minor
-                else:
-                    credit += leg.minor
-        if row is None:
-            return LedgerDay(
-                gl=gl,
-                currency=currency,
-                booking_date=booking_date,
-                debit=debit,
-                credit=credit,
-                position=recorded.position,
-            )
-        return changed(
-            row,
-            debit=row.debit + debit,
-            credit=row.credit + credit,
-            position=recorded.position,
+        debit, credit = (row.debit, row.credit) if row is not None else (0, 0)
+        for recorded in happened:
+            for leg in recorded.event.postings:
+                if leg.gl is gl and leg.currency == currency:
+                    if leg.side is Side.DEBIT:
+                        debit += leg.minor
+                    else:
+                        credit += leg.minor
+        return LedgerDay(
+            gl=gl,
+            currency=currency,
+            booking_date=booking_date,
+            debit=debit,
+            credit=credit,
+            position=happened[-1].position,
         )
 
 

@@ -58,6 +58,13 @@ class Document(Projection[Row]):
     def fold(self, row: Row | None, recorded: Recorded, key: Key) -> Row | None:
         """What the row of `key` becomes; None if there is none (any more)."""
 
+    def fold_all(self, row: Row | None, happened: Sequence[Recorded], key: Key) -> Row | None:
+        """What it becomes by several records. To be overridden where that takes less than one after
+        the other."""
+        for recorded in happened:
+            row = self.fold(row, recorded, key)
+        return row
+
 
 class Feed(Projection[Row]):
     """One row a fact, never changed. The last field of the key is the record's position."""

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +28,7 @@ from psycopg import Connection
 from domain.recorded import Recorded
 from domain.value import value
 from projections.projection import Document, Feed, Key, Projection
-from projections.store import Table, Tracked, advance, drop_unused, swap, tracked
+from projections.store import Table, Tracked, Write, advance, drop_unused, swap, tracked
 
 S = TypeVar("S")
 
@@ -69,6 +70,30 @@ class Source(Protocol):
 
     def wait(self, after: int, timeout: float) -> None:
         """Return when there may be a record after the position, or when time is up."""
+
+
+class _Reading:
+    """The log, a batch ahead of who folds it: while PostgreSQL writes what was folded, a thread
+    reads and decodes what comes next."""
+
+    def __init__(self, source: Source, batch: int, thread: Executor) -> None:
+        self.source = source
+        self.batch = batch
+        self._thread = thread
+        self._ahead: tuple[int, Future[Batch]] | None = None
+
+    def next(self, after: int) -> Batch:
+        """What comes after a position, or came when it was read ahead: whatever went wrong then is
+        raised now."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == after:
+            return ahead[1].result()
+        return self.source.read(after, self.batch)
+
+    def go_ahead(self, after: int, reached: int) -> None:
+        """Begin to read what comes next, if there was so much after `after` that there is more."""
+        if reached - after >= self.batch:
+            self._ahead = reached, self._thread.submit(self.source.read, reached, self.batch)
 
 
 class RebuildUnderWay(Exception):
@@ -123,9 +148,9 @@ class Runner:
         pause = 0.05
         while not stop.is_set():
             try:
-                with self._connected() as connection:
+                with self._connected() as (connection, thread):
                     pause = 0.05
-                    self._work(connection, stop)
+                    self._work(connection, thread, stop)
             except self._unavailable as error:
                 logger.warning("read models stand still: %s; trying again in %.2f s", error, pause)
                 stop.wait(pause)
@@ -134,9 +159,9 @@ class Runner:
     def catch_up(self) -> int:
         """Build what is missing, then fold up to where the log ends now; the position reached."""
         head = self._source.head()
-        with self._connected() as connection:
-            following = self._following(connection)
-            for worked in self._outdated_rebuilt(connection, following):
+        with self._connected() as (connection, thread):
+            following = self._following(connection, thread)
+            for worked in self._outdated_rebuilt(connection, thread, following):
                 if not worked:
                     time.sleep(_FOR_ANOTHER)
             while following.position < head:
@@ -154,44 +179,59 @@ class Runner:
         KeyError for an unknown name, RebuildUnderWay if another process is at it.
         """
         wanted = [self._projections[n] for n in (self._projections if names is None else names)]
-        with self._connected() as connection, _locked(connection, _REBUILDING, wait=True) as mine:
+        with (
+            self._connected() as (connection, thread),
+            _locked(connection, _REBUILDING, wait=True) as mine,
+        ):
             if not mine:
                 raise RebuildUnderWay
-            rebuilding = self._rebuilding(connection, wanted)
+            rebuilding = self._rebuilding(connection, thread, wanted)
             while not rebuilding.step():
                 progress(rebuilding.progress)
             progress(rebuilding.progress)
             return rebuilding.progress
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection[Any]]:
-        with psycopg.connect(
-            self._url, autocommit=True, application_name="ledgertwin projections"
-        ) as connection:
+    def _connected(self) -> Iterator[tuple[Connection[Any], Executor]]:
+        """A connection, and a thread that reads ahead."""
+        with (
+            psycopg.connect(
+                self._url, autocommit=True, application_name="ledgertwin projections"
+            ) as connection,
+            ThreadPoolExecutor(1, thread_name_prefix="reading the log") as thread,
+        ):
             # Nobody holds a lock for long here: who waits longer looks at everything afresh.
-            connection.execute("SET synchronous_commit = off; SET lock_timeout = '10s'")
-            yield connection
+            # The plan of a statement may be kept from the days when a table was empty, when reading
+            # all of it was the cheapest way: rows are always to be found by their keys.
+            connection.execute(
+                "SET synchronous_commit = off; SET lock_timeout = '10s'; SET enable_seqscan = off;"
+                " SET enable_hashjoin = off; SET enable_mergejoin = off"
+            )
+            yield connection, thread
 
-    def _following(self, connection: Connection[Any]) -> "_Following":
-        return _Following(
-            connection, self._source, self._projections, self._batch, self._cached_rows
-        )
+    def _following(self, connection: Connection[Any], thread: Executor) -> "_Following":
+        reading = _Reading(self._source, self._batch, thread)
+        return _Following(connection, reading, self._projections, self._cached_rows)
 
     def _rebuilding(
-        self, connection: Connection[Any], projections: Sequence[Projection[Any]]
+        self,
+        connection: Connection[Any],
+        thread: Executor,
+        projections: Sequence[Projection[Any]],
     ) -> "_Rebuilding":
         drop_unused(connection, self._projections)
-        return _Rebuilding(connection, self._source, projections, self._batch, self._cached_rows)
+        reading = _Reading(self._source, self._batch, thread)
+        return _Rebuilding(connection, reading, projections, self._cached_rows)
 
-    def _work(self, connection: Connection[Any], stop: threading.Event) -> None:
+    def _work(self, connection: Connection[Any], thread: Executor, stop: threading.Event) -> None:
         """Lead, if nobody else does: until `stop`, or until an error ends it."""
         with _locked(connection, _LEADING) as leading:
             if not leading:
                 stop.wait(POLL_SECONDS)
                 return
             logger.info("keeping the read models %s", ", ".join(self._projections))
-            following = self._following(connection)
-            rebuilt = self._outdated_rebuilt(connection, following)
+            following = self._following(connection, thread)
+            rebuilt = self._outdated_rebuilt(connection, thread, following)
             while not stop.is_set():
                 busy = following.step()
                 # One batch of a rebuild at a time, so that what is in use keeps up with the log.
@@ -200,7 +240,7 @@ class Runner:
                     self._source.wait(following.position, POLL_SECONDS)
 
     def _outdated_rebuilt(
-        self, connection: Connection[Any], following: "_Following"
+        self, connection: Connection[Any], thread: Executor, following: "_Following"
     ) -> Iterator[bool]:
         """Build what is new, or what this code makes differently: a batch at each step, which says
         whether it did anything or has to wait for another process that is rebuilding."""
@@ -209,7 +249,7 @@ class Runner:
                 if mine:
                     outdated = following.outdated()
                     if outdated:
-                        rebuilding = self._rebuilding(connection, outdated)
+                        rebuilding = self._rebuilding(connection, thread, outdated)
                         while not rebuilding.step():
                             yield True
                         following.look_again()
@@ -242,15 +282,13 @@ class _Following:
     def __init__(
         self,
         connection: Connection[Any],
-        source: Source,
+        reading: _Reading,
         projections: Mapping[str, Projection[Any]],
-        batch: int,
         cached_rows: int,
     ) -> None:
         self._connection = connection
-        self._source = source
+        self._reading = reading
         self._projections = projections
-        self._batch = batch
         self._cached_rows = cached_rows
         self._stand: dict[str, Tracked] = {}
         self._folds: dict[str, _Fold] = {}
@@ -273,8 +311,10 @@ class _Following:
     @_collected_afterwards
     def step(self) -> bool:
         """Fold one batch; whether there was anything. After an error this object is of no use."""
-        batch = self._source.read(self.position, self._batch)
-        if batch.position <= self.position or not self._folds:
+        if not self._folds:
+            return False
+        batch = self._reading.next(self.position)
+        if batch.position <= self.position:
             return False
         with self._connection.transaction():
             found = tracked(self._connection, self._projections, lock=True)
@@ -286,8 +326,14 @@ class _Following:
 
     def _fold(self, batch: Batch) -> None:
         records = batch.records
-        for name, fold in self._folds.items():
-            fold.apply(self._connection, _after(records, self._stand[name].position))
+        writes = [
+            write
+            for name, fold in self._folds.items()
+            for write in fold.fold(self._connection, _after(records, self._stand[name].position))
+        ]
+        self._reading.go_ahead(self.position, batch.position)
+        for write in writes:
+            write(self._connection)
         behind = [n for n in self._folds if self._stand[n].position < batch.position]
         recorded_at = records[-1].at if records else None
         advance(self._connection, behind, batch.position, recorded_at)
@@ -314,14 +360,12 @@ class _Rebuilding:
     def __init__(
         self,
         connection: Connection[Any],
-        source: Source,
+        reading: _Reading,
         projections: Sequence[Projection[Any]],
-        batch: int,
         cached_rows: int,
     ) -> None:
         self._connection = connection
-        self._source = source
-        self._batch = batch
+        self._reading = reading
         self._names = tuple(projection.name for projection in projections)
         in_use = tracked(connection, self._names, lock=False)
         self._tables = [
@@ -340,7 +384,7 @@ class _Rebuilding:
         return Progress(
             names=self._names,
             position=self._position,
-            head=max(self._source.head(), self._position),
+            head=max(self._reading.source.head(), self._position),
             records=self._records,
             seconds=time.monotonic() - self._began,
         )
@@ -348,7 +392,7 @@ class _Rebuilding:
     @_collected_afterwards
     def step(self) -> bool:
         """Fold one batch, or swap when there is hardly anything left; whether all is done."""
-        if self._source.head() - self._position > self._batch:
+        if self._reading.source.head() - self._position > self._reading.batch:
             with self._connection.transaction():
                 self._fold_next()
             return False
@@ -369,11 +413,13 @@ class _Rebuilding:
         return True
 
     def _fold_next(self) -> bool:
-        batch = self._source.read(self._position, self._batch)
+        batch = self._reading.next(self._position)
         if batch.position <= self._position:
             return False
-        for fold in self._folds:
-            fold.apply(self._connection, batch.records)
+        writes = [w for f in self._folds for w in f.fold(self._connection, batch.records)]
+        self._reading.go_ahead(self._position, batch.position)
+        for write in writes:
+            write(self._connection)
         if batch.records:
             self._recorded_at = batch.records[-1].at
         self._records += len(batch.records)
@@ -382,8 +428,8 @@ class _Rebuilding:
 
 
 class _Fold(Protocol):
-    def apply(self, connection: Connection[Any], records: Sequence[Recorded]) -> None:
-        """Fold records, in their order, into a table."""
+    def fold(self, connection: Connection[Any], records: Sequence[Recorded]) -> Sequence[Write]:
+        """Fold records, in their order; what is to be written of it."""
 
 
 class _DocumentFold:
@@ -397,23 +443,38 @@ class _DocumentFold:
         self._rows: OrderedDict[Key, Any] = OrderedDict()
         self._knows_all = empty
 
-    def apply(self, connection: Connection[Any], records: Sequence[Recorded]) -> None:
-        keys_of, fold, rows = self._document.keys, self._document.fold, self._rows
-        touched = [(r, keys_of(r)) for r in records if type(r.event) in self._wanted]
-        keys = dict.fromkeys(key for _, keys in touched for key in keys)
-        self._load(connection, keys)
-        before = [rows[key] for key in keys]
-        for recorded, keys_of_record in touched:
-            for key in keys_of_record:
-                rows[key] = fold(rows[key], recorded, key)
-        changed = [(k, rows[k], old) for k, old in zip(keys, before, strict=True)]
-        self._table.put(
-            connection, [new for _, new, old in changed if new is not None and new is not old]
-        )
-        self._table.remove(
-            connection, [key for key, new, old in changed if new is None and old is not None]
-        )
+    def fold(self, connection: Connection[Any], records: Sequence[Recorded]) -> Sequence[Write]:
+        fold, rows = self._document.fold_all, self._rows
+        happened = self._by_key(records)
+        self._load(connection, happened)
+        added, changed, removed = [], [], []
+        for key, to_fold in happened.items():
+            old = rows[key]
+            rows[key] = new = fold(old, to_fold, key)
+            if new is old:
+                continue
+            if old is None:
+                added.append(new)
+            elif new is None:
+                removed.append(key)
+            else:
+                changed.append((old, new))
         self._forget_oldest()
+        writes = list(self._table.changing(changed))
+        if added:
+            writes.append(self._table.adding(added))
+        if removed:
+            writes.append(self._table.removing(removed))
+        return writes
+
+    def _by_key(self, records: Sequence[Recorded]) -> dict[Key, list[Recorded]]:
+        keys_of = self._document.keys
+        happened: dict[Key, list[Recorded]] = {}
+        for recorded in records:
+            if type(recorded.event) in self._wanted:
+                for key in keys_of(recorded):
+                    happened.setdefault(key, []).append(recorded)
+        return happened
 
     def _load(self, connection: Connection[Any], keys: Iterable[Key]) -> None:
         rows = self._rows
@@ -439,10 +500,11 @@ class _FeedFold:
         self._feed = feed
         self._wanted = frozenset(feed.events)
 
-    def apply(self, connection: Connection[Any], records: Sequence[Recorded]) -> None:
+    def fold(self, connection: Connection[Any], records: Sequence[Recorded]) -> Sequence[Write]:
         rows_of = self._feed.rows
         wanted = [r for r in records if type(r.event) in self._wanted]
-        self._table.put(connection, [row for recorded in wanted for row in rows_of(recorded)])
+        added = [row for recorded in wanted for row in rows_of(recorded)]
+        return [self._table.adding(added)] if added else []
 
 
 def _fold_into(table: Table, cached_rows: int, *, empty: bool) -> _Fold:

@@ -8,17 +8,18 @@ name, then tables by name.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
-from typing import Any, Final
+from itertools import compress
+from operator import attrgetter, is_not
+from typing import Any, Final, LiteralString
 
-from psycopg import Connection, sql
+from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from domain.value import value
-from projections.columns import Column, columns_of, literal, reader
+from projections.columns import Column, columns_of, copied, literal, reader
 from projections.projection import Document, Key, Projection
 
 SCHEMA: Final = "readmodels"
@@ -39,6 +40,14 @@ class Tracked:
     recorded_at: datetime | None
 
 
+Write = Callable[[Connection[Any]], None]
+"""What is to be written, as text already: whoever does it only waits for PostgreSQL."""
+
+
+class OutOfStep(Exception):
+    """A table does not hold what was folded into it. A defect: whatever is written now is wrong."""
+
+
 class Table:
     """The rows of one generation of a projection."""
 
@@ -49,12 +58,18 @@ class Table:
         self.columns = {column.name: column for column in columns_of(projection.row)}
         self.read: Callable[[Sequence[Any]], Any] = reader(projection.row)
         """Makes a row of what a query for `selected` gives."""
-        self.key_of: Callable[[Any], Key] = _keys(projection.key)
+        self.key_of: Callable[[Any], Key] = _getter(projection.key)
         self.selected = sql.SQL(", ").join(sql.SQL(c.selected) for c in self.columns.values())
-        self._values = [(c, attrgetter(c.name)) for c in self.columns.values()]
         self._keyed = [self.columns[name] for name in projection.key]
+        self._fields = _getter(list(self.columns))
+        self._others = [name for name in self.columns if name not in projection.key]
+        self._besides_key = _getter(self._others)
         # Composing a statement takes longer than running it: each is made once, as bytes.
-        self._insert = self._inserting().as_bytes()
+        self._copy = (
+            sql.SQL("COPY {} ({}) FROM STDIN")
+            .format(self.identifier, _identifiers(self.columns))
+            .as_bytes()
+        )
         self._select = (
             sql.SQL("SELECT {} FROM {} JOIN unnest({}) AS wanted ({}) USING ({})")
             .format(
@@ -71,6 +86,7 @@ class Table:
             .format(self.identifier, _identifiers(projection.key), _arrays(self._keyed))
             .as_bytes()
         )
+        self._updates: dict[tuple[str, ...], bytes] = {}
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -110,39 +126,70 @@ class Table:
         rows = map(self.read, connection.execute(*self.selection(keys)))
         return {self.key_of(row): row for row in rows}
 
-    def put(self, connection: Connection[Any], rows: Sequence[Any]) -> None:
-        """Insert rows, or replace those of the same key. No key may come twice."""
-        if rows:
-            arrays = [literal(column, map(get, rows)) for column, get in self._values]
-            connection.execute(self._insert, arrays)
+    def adding(self, rows: Sequence[Any]) -> Write:
+        """New rows, by COPY: it takes 2.6 us a row where `INSERT ... FROM unnest` took 4.4."""
+        columns = zip(*map(self._fields, rows), strict=True)
+        text = copied(zip(self.columns.values(), columns, strict=True))
 
-    def remove(self, connection: Connection[Any], keys: Sequence[Key]) -> None:
-        if keys:
-            connection.execute(self._delete, self._key_arrays(keys))
+        def write(connection: Connection[Any]) -> None:
+            with connection.cursor() as cursor:
+                with cursor.copy(self._copy) as copy:
+                    copy.write(text)
+                _require(cursor, len(rows))
+
+        return write
+
+    def changing(self, rows: Sequence[tuple[Any, Any]]) -> Iterator[Write]:
+        """Pairs of the row that there is and the one that it becomes. Of most rows little changes,
+        and only that is written: all columns, those of JSON above all, took 4.4 us, not 1.7."""
+        alike: dict[tuple[bool, ...], list[Any]] = {}
+        for old, new in rows:
+            changes = tuple(map(is_not, self._besides_key(old), self._besides_key(new)))
+            alike.setdefault(changes, []).append(new)
+        for changes, changed in alike.items():
+            yield self._changing(tuple(compress(self._others, changes)), changed)
+
+    def removing(self, keys: Sequence[Key]) -> Write:
+        return self._writing(self._delete, self._key_arrays(keys), len(keys))
+
+    def _changing(self, names: tuple[str, ...], rows: Sequence[Any]) -> Write:
+        arrays = [
+            literal(self.columns[name], map(attrgetter(name), rows))
+            for name in (*self.projection.key, *names)
+        ]
+        update = self._updates.get(names)
+        if update is None:
+            update = self._updates[names] = self._updating(names)
+        return self._writing(update, arrays, len(rows))
+
+    def _writing(self, statement: bytes, arrays: Sequence[str], rows: int) -> Write:
+        def write(connection: Connection[Any]) -> None:
+            _require(connection.execute(statement, arrays, prepare=True), rows)
+
+        return write
 
     def _key_arrays(self, keys: Sequence[Key]) -> list[str]:
         values = zip(*keys, strict=True)
         return [literal(column, part) for column, part in zip(self._keyed, values, strict=True)]
 
-    def _inserting(self) -> sql.Composed:
+    def _updating(self, names: Sequence[str]) -> bytes:
         """One statement for any number of rows, whose text does not depend on their number.
 
         Arrays as text literals: psycopg writes an array element by element in Python, which took
         six times as long.
         """
-        statement = sql.SQL("INSERT INTO {} ({}) SELECT * FROM unnest({})").format(
-            self.identifier,
-            _identifiers(self.columns),
-            _arrays(self.columns.values()),
-        )
-        if not isinstance(self.projection, Document):
-            return statement
-        others = [name for name in self.columns if name not in self.projection.key]
-        return statement + sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(
-            _identifiers(self.projection.key),
-            sql.SQL(", ").join(
-                sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in others
-            ),
+        key = self.projection.key
+        given = [*key, *names]
+        return (
+            sql.SQL("UPDATE {} AS kept SET {} FROM unnest({}) AS given ({}) WHERE {}")
+            .format(
+                self.identifier,
+                _joined(", ", "{0} = given.{0}", names),
+                _arrays(self.columns[name] for name in given),
+                _identifiers(given),
+                _joined(" AND ", "kept.{0} = given.{0}", key),
+            )
+            .as_bytes()
         )
 
 
@@ -221,16 +268,25 @@ def drop_unused(connection: Connection[Any], names: Iterable[str]) -> None:
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(SCHEMA, name)))
 
 
-def _keys(names: Sequence[str]) -> Callable[[Any], Key]:
+def _require(cursor: Cursor[Any], rows: int) -> None:
+    if cursor.rowcount != rows:
+        raise OutOfStep(f"{cursor.rowcount} rows were written, and not {rows}")
+
+
+def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     if len(names) == 1:
         only = attrgetter(names[0])
         return lambda row: (only(row),)
-    several: Callable[[Any], Key] = attrgetter(*names)
+    several: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
     return several
 
 
 def _identifiers(names: Iterable[str]) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _joined(separator: str, text: LiteralString, names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(separator).join(sql.SQL(text).format(sql.Identifier(name)) for name in names)
 
 
 def _arrays(columns: Iterable[Column]) -> sql.Composed:
