@@ -1,8 +1,10 @@
 """The HTTP server of a bank: a module of its own, as only `serve` and `demo` need its imports."""
 
 import asyncio
+import gc
 import logging
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -32,9 +34,22 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nobody stands between, so nobody may say who asks
+                ws="none",
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer.
+
+        What has been made by now, the schema above all, stays to the end: the garbage collector
+        need not go through it again and again. That was 110 ms each time, for everybody who waits,
+        and an eighth of what a server does that has much to do.
+        """
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
