@@ -155,6 +155,32 @@ def test_the_log_can_be_held_for_a_transaction(
             _append(other, Batch(records=[(uuid4(), 1)]))
 
 
+def test_whoever_adds_to_the_log_by_another_way_waits_as_well(
+    application: psycopg.Connection, database: str
+) -> None:
+    with psycopg.connect(database, autocommit=True) as owner, application.transaction():
+        _append(application, Batch(records=[(uuid4(), 1)]))
+        owner.execute("SET statement_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            owner.execute(
+                "INSERT INTO ledgertwin.bank_events (originator_id, originator_version, topic,"
+                " state) VALUES (gen_random_uuid(), 1, 't', '')"
+            )
+
+
+def test_vacuuming_and_analysing_the_log_hold_nobody_up(
+    application: psycopg.Connection, database: str
+) -> None:
+    with psycopg.connect(database) as owner:
+        owner.execute("LOCK TABLE ledgertwin.bank_events IN SHARE UPDATE EXCLUSIVE MODE")  # as both
+        application.execute("SET statement_timeout = '5s'")
+        assert _append(application, Batch(records=[(uuid4(), 1)]))
+    with psycopg.connect(database, autocommit=True) as owner, application.transaction():
+        _append(application, Batch(records=[(uuid4(), 1)]))
+        owner.execute("SET lock_timeout = '5s'")
+        owner.execute("VACUUM (ANALYZE) ledgertwin.bank_events")
+
+
 def test_a_look_at_a_stream_never_reads_the_whole_log(
     application: psycopg.Connection, database: str
 ) -> None:
