@@ -13,7 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from interfaces.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from interfaces.database.embedded import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    _shared_buffers,
+)
 
 _ANOTHER_PROCESS = """
 import sys, time
@@ -53,6 +57,33 @@ def test_pages_carry_checksums_and_text_sorts_by_code_point(postgres: EmbeddedPo
         _ask(postgres.url, "SHOW server_encoding"),
         _ask(postgres.url, "SELECT 'Z' < 'a'"),
     ) == ("on", "UTF8", True)
+
+
+def test_its_settings_are_a_bank_s_unless_somebody_has_set_others(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path) as server:
+        assert _ask(server.url, "SHOW max_wal_size") == "4GB"
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET max_wal_size = '2GB'")
+    with EmbeddedPostgres(tmp_path) as server:
+        assert _ask(server.url, "SHOW max_wal_size") == "2GB"
+        assert _ask(server.url, "SHOW checkpoint_timeout") == "15min"
+    assert (tmp_path / "postgres/data/postgresql.conf").read_text().count("ledgertwin.conf") == 1
+
+
+def test_a_data_directory_from_before_there_were_settings_gets_them(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path):
+        pass
+    configuration = tmp_path / "postgres/data/postgresql.conf"
+    configuration.write_text(configuration.read_text().replace("include_if_exists", "#"))
+    with EmbeddedPostgres(tmp_path) as server:
+        assert _ask(server.url, "SHOW max_wal_size") == "4GB"
+
+
+@pytest.mark.parametrize(
+    ("memory", "megabytes"), [(256 << 20, 128), (4 << 30, 512), (64 << 30, 1024)]
+)
+def test_it_takes_an_eighth_of_the_memory_within_bounds(memory: int, megabytes: int) -> None:
+    assert _shared_buffers(memory) == megabytes
 
 
 def test_the_url_serves_another_program(postgres: EmbeddedPostgres) -> None:
