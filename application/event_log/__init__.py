@@ -19,6 +19,7 @@ from application.event_log.log import (
     StoredRecord,
     StoredSnapshot,
     Stream,
+    Writer,
 )
 from application.event_log.postgres import APPLICATION_ROLE, open_log
 
@@ -37,5 +38,6 @@ __all__ = [
     "StoredRecord",
     "StoredSnapshot",
     "Stream",
+    "Writer",
     "open_log",
 ]

@@ -1,9 +1,11 @@
 """The log over any recorder of the eventsourcing library."""
 
+import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from threading import Lock
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
@@ -117,6 +119,13 @@ class Session(Protocol):
         """Record all or nothing; the positions, in order. Conflict if a stream has moved."""
 
 
+class Writer(Protocol):
+    """Appends one batch after the other, for a bank on an event loop."""
+
+    async def append(self, batch: Append) -> Sequence[int]:
+        """As a session's `append`; committed when it returns."""
+
+
 def followed(records: Iterable[StoredRecord], codec: Codec, skip: frozenset[str]) -> list[Recorded]:
     """Decode what is not skipped. A name that is not known at all is refused, never skipped."""
     decoded = []
@@ -167,6 +176,12 @@ class EventLog:
                 yield _RecorderSession(self, locked=True)
         else:
             yield _RecorderSession(self, locked=False)
+
+    @asynccontextmanager
+    async def writer(self) -> AsyncIterator[Writer]:
+        """A way to append without blocking the event loop, for one batch at a time."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="log") as thread:
+            yield _ThreadedWriter(self, thread)
 
     def save(self, snapshots: Sequence[Snapshot]) -> None:
         """Keep snapshots, where there is a place for them. They are a cache, never a source."""
@@ -236,6 +251,21 @@ class EventLog:
         deadline = time.monotonic() + timeout
         while self.head() <= after and time.monotonic() < deadline:
             time.sleep(0.005)
+
+
+class _ThreadedWriter:
+    """Through sessions, which block, in a thread of its own."""
+
+    def __init__(self, log: EventLog, thread: ThreadPoolExecutor) -> None:
+        self._log = log
+        self._thread = thread
+
+    async def append(self, batch: Append) -> Sequence[int]:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._append, batch)
+
+    def _append(self, batch: Append) -> Sequence[int]:
+        with self._log.session() as session:
+            return session.append(batch)
 
 
 class _RecorderSession:

@@ -5,8 +5,8 @@ table lock, so that positions become visible in order and a follower never misse
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any, Final
@@ -25,6 +25,13 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
 from application.codec import Codec, UnreadableEvent
+from application.event_log.arrays import (
+    Array,
+    BigintArray,
+    ByteaArray,
+    TextArray,
+    UuidArray,
+)
 from application.event_log.log import (
     Append,
     Batch,
@@ -39,6 +46,7 @@ from application.event_log.log import (
     StoredRecord,
     StoredSnapshot,
     Stream,
+    Writer,
     folded,
     followed,
     pairs_written,
@@ -143,6 +151,16 @@ class PostgresLog(EventLog):
                 " IS DISTINCT FROM (excluded.version, excluded.fingerprint)",
                 rows,
             )
+
+    @asynccontextmanager
+    async def writer(self) -> AsyncIterator[Writer]:
+        parameters = self._factory.datastore.pool.kwargs
+        assert isinstance(parameters, dict)
+        writer = _PostgresWriter({**parameters, "row_factory": tuple_row, "autocommit": True})
+        try:
+            yield writer
+        finally:
+            await writer.close()
 
     def head(self) -> int:
         with self._bank_recorder.connection() as connection:
@@ -319,27 +337,8 @@ class _PostgresSession:
             return written
 
     def append(self, batch: Append) -> Sequence[int]:
-        streams, versions, topics, states = _columns(batch.records, 4)
-        guard_streams, guard_versions = _columns(batch.guards, 2)
-        keys = _columns(
-            [(k.dek_id, k.subject, k.retention, k.kek_id, k.wrapped) for k in batch.vault_keys], 5
-        )
-        values = _columns(
-            [
-                (v.stream_id, v.version, v.field, v.dek_id, v.nonce, v.ciphertext)
-                for v in batch.vault_values
-            ],
-            6,
-        )
         with self._cursor() as cursor:
-            cursor.execute(
-                "SELECT ledgertwin.append("
-                "%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::uuid[], %b::bigint[],"
-                " %b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::bytea[],"
-                " %b::uuid[], %b::bigint[], %b::text[], %b::uuid[], %b::bytea[], %b::bytea[])",
-                (streams, versions, topics, states, guard_streams, guard_versions, *keys, *values),
-                prepare=True,
-            )
+            cursor.execute(_APPEND, _arrays(batch), prepare=True)
             return [row[0] for row in cursor]
 
     @contextmanager
@@ -363,6 +362,67 @@ class _PostgresSession:
         except UnreadableEvent:
             return None
         return Snapshot(stream_id, version, head.hex(), type(restored), restored)
+
+
+class _PostgresWriter:
+    """A connection of the event loop's own. Handing each batch to a thread and its answer back cost
+    as much as writing it: while the loop computes, the thread waits for the interpreter."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self._parameters = {**parameters, "connect_timeout": UNAVAILABLE_AFTER}
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def append(self, batch: Append) -> Sequence[int]:
+        try:
+            connection = await self._connected()
+            async with connection.cursor(binary=True) as cursor:
+                await cursor.execute(_APPEND, _arrays(batch), prepare=True)
+                return [row[0] for row in await cursor.fetchall()]
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise LogUnavailable(str(error)) from error
+        except psycopg.Error as error:
+            if error.sqlstate in _CONFLICTS:
+                raise Conflict(str(error)) from error
+            raise
+
+    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(**self._parameters)
+        return self._connection
+
+
+_APPEND: Final = (
+    b"SELECT * FROM ledgertwin.append("
+    b"%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
+)
+
+
+def _arrays(batch: Append) -> tuple[Array, ...]:
+    """A batch as what `ledgertwin.append` takes."""
+    records, keys, values = batch.records, batch.vault_keys, batch.vault_values
+    return (
+        UuidArray.of([record.stream_id for record in records]),
+        BigintArray.of([record.version for record in records]),
+        TextArray.of([record.topic for record in records]),
+        ByteaArray.of([record.state for record in records]),
+        UuidArray.of([stream_id for stream_id, _ in batch.guards]),
+        BigintArray.of([version for _, version in batch.guards]),
+        UuidArray.of([key.dek_id for key in keys]),
+        UuidArray.of([key.subject for key in keys]),
+        TextArray.of([key.retention for key in keys]),
+        TextArray.of([key.kek_id for key in keys]),
+        ByteaArray.of([key.wrapped for key in keys]),
+        UuidArray.of([value.stream_id for value in values]),
+        BigintArray.of([value.version for value in values]),
+        TextArray.of([value.field for value in values]),
+        UuidArray.of([value.dek_id for value in values]),
+        ByteaArray.of([value.nonce for value in values]),
+        ByteaArray.of([value.ciphertext for value in values]),
+    )
 
 
 def open_log(

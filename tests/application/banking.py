@@ -1,7 +1,8 @@
 """Banks to try things on: over any log, with commands that are short to say."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from application.event_log import (
     Snapshot,
     StoredRecord,
     Stream,
+    Writer,
 )
 from application.keystore import LocalKeystore
 from application.vault import Vault, VaultReader
@@ -162,7 +164,7 @@ def first(outcome: Outcome) -> Outcome:
 class WatchedLog(EventLog):
     """A real log whose appends can be looked at, held back, or lost on either side of the commit.
 
-    `before` and `after` are called in the writing thread; what they raise is what the bank sees.
+    `before` and `after` are called in a thread; what they raise is what the bank sees.
     """
 
     def __init__(self, log: EventLog) -> None:
@@ -187,6 +189,11 @@ class WatchedLog(EventLog):
             yield watched
         if exclusive and watched.appended is not None:
             self.after(watched.appended)
+
+    @asynccontextmanager
+    async def writer(self) -> AsyncIterator[Writer]:
+        async with self._log.writer() as writer:
+            yield _WatchedWriter(self, writer)
 
     def save(self, snapshots: Sequence[Snapshot]) -> None:
         self._log.save(snapshots)
@@ -221,6 +228,18 @@ class _WatchedSession:
         self.appended = batch
         if self._commits_at_once:
             self._log.after(batch)
+        return positions
+
+
+class _WatchedWriter:
+    def __init__(self, log: WatchedLog, writer: Writer) -> None:
+        self._log = log
+        self._writer = writer
+
+    async def append(self, batch: Append) -> Sequence[int]:
+        await asyncio.to_thread(self._log.before, batch)
+        positions = await self._writer.append(batch)
+        await asyncio.to_thread(self._log.after, batch)
         return positions
 
 
