@@ -1,6 +1,8 @@
 """Gives a bank customers, accounts and movements, through its front door."""
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import date
@@ -29,6 +31,8 @@ DAY: Final = date(2025, 6, 2)
 FUNDS: Final = 10**12
 """Minor units on every account: no transfer of a benchmark is ever refused."""
 
+_VERSION_7: Final = 7 << 76 | 2 << 62
+_RANDOM_IN_7: Final = ((1 << 12) - 1) << 64 | (1 << 62) - 1
 _WINDOW: Final = 2_000
 _ACCOUNTS_EACH: Final = 10
 
@@ -120,9 +124,23 @@ def origin_of(command: Any) -> Origin:
     return Origin(command_id=command_id or uuid4(), actor="bench")
 
 
-def transfer(debtor: UUID, creditor: UUID, minor: int, reference: str | None = None) -> Transfer:
+def time_ordered_id() -> UUID:
+    """A UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, then random ones."""
+    milliseconds = time.time_ns() // 1_000_000
+    low = int.from_bytes(os.urandom(10), "big") & _RANDOM_IN_7
+    return UUID(int=milliseconds << 80 | _VERSION_7 | low)
+
+
+def transfer(
+    debtor: UUID,
+    creditor: UUID,
+    minor: int,
+    reference: str | None = None,
+    *,
+    transfer_id: UUID | None = None,
+) -> Transfer:
     return Transfer(
-        transfer_id=uuid4(),
+        transfer_id=transfer_id or uuid4(),
         from_account_id=debtor,
         to_account_id=creditor,
         amount=Money(minor=minor, currency=CURRENCY),

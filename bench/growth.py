@@ -8,7 +8,7 @@ makes only a few transfers, so that a short log stays short.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -94,6 +94,7 @@ def _measure_logs(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Fi
         for size in sizes.log_sizes:
             tell(f"a log of {size:,} records")
             _lengthen(place, LOG, others, size)
+            place.settle(LOG)
             database = LOG
             if size != sizes.log_sizes[-1]:
                 database = f"{LOG}_{size}"
@@ -109,9 +110,14 @@ def _measure_logs(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Fi
                 )
             )
         place.checkpoint()
-        return _measured(
-            place, sizes, subjects, "records in the log", ("load", "balance", "twin"), tell
+        questions = (
+            _read_question("load", sizes.reads),
+            _read_question("balance", sizes.reads),
+            _read_question("twin", sizes.reads),
+            _transfers_question(sizes.growth_transfers),
+            _transfers_question(sizes.growth_transfers, time_ordered=True),
         )
+        return _measured(place, sizes, subjects, "records in the log", questions, tell)
 
 
 async def _founded(url: str, home: Path, sizes: Sizes) -> tuple[list[Customer], list[UUID]]:
@@ -146,6 +152,7 @@ def _measure_accounts(place: Place, sizes: Sizes, tell: Callable[[str], None]) -
                 tell(f"an account of {length:,} records")
                 lengthen(url, log, customer.accounts, length, hot=True)
             place.await_read_models(LENGTHS)
+        place.settle(LENGTHS)
         place.checkpoint()
         subjects = [
             Subject(
@@ -157,9 +164,13 @@ def _measure_accounts(place: Place, sizes: Sizes, tell: Callable[[str], None]) -
             )
             for length, customer in zip(sizes.account_lengths, long, strict=True)
         ]
-        return _measured(
-            place, sizes, subjects, "records in one account", ("load", "balance", "page"), tell
+        questions = (
+            _read_question("load", sizes.reads),
+            _read_question("balance", sizes.reads),
+            _read_question("page", sizes.reads),
+            _transfers_question(sizes.growth_transfers),
         )
+        return _measured(place, sizes, subjects, "records in one account", questions, tell)
 
 
 async def _long_to_be(url: str, home: Path, customers: int) -> list[Customer]:
@@ -170,12 +181,66 @@ async def _long_to_be(url: str, home: Path, customers: int) -> list[Customer]:
 # --- both -----------------------------------------------------------------------------------------
 
 
+Told = tuple[str, str, Callable[[Sequence[Round]], float], bool]
+"""What a curve shows of the rounds at each size: its name, its unit, the number, and whether more
+of it is better."""
+
+
+@value
+class Question:
+    """What is done in each round, and the curves that are drawn of it."""
+
+    title: str
+    unit: str
+    order: Callable[[Subject], Order]
+    curves: tuple[Told, ...]
+
+
+def _median_of(cost: str) -> Callable[[Sequence[Round]], float]:
+    return lambda rounds: median(getattr(r, cost) or 0.0 for r in rounds)
+
+
+def _read_question(read: Read, times: int) -> Question:
+    title = _TITLES[read]
+    return Question(
+        title=title,
+        unit="reads",
+        order=lambda _: ReadOrder(read=read, times=times),
+        curves=(
+            (title, "ms", _median_of("p50_ms"), False),
+            (f"{title}: CPU", "us", _median_of("client_us"), False),
+        ),
+    )
+
+
+def _transfers_question(at_least: int, *, time_ordered: bool = False) -> Question:
+    title = f"transfers, {_CALLERS} callers{', ids in order of time' if time_ordered else ''}"
+    return Question(
+        title=title,
+        unit="transfers",
+        order=lambda subject: BankOrder(
+            callers=_CALLERS,
+            seconds=_LONGEST_ROUND,
+            hot=subject.hot,
+            time_ordered=time_ordered,
+            # A hundredth of a long log, so that its indexes are warm as well.
+            at_most=max(at_least, subject.size // 100),
+        ),
+        curves=(
+            (title, "transfers/s", median_rate, True),
+            (f"{title}: the bank's CPU", "us", _median_of("client_us"), False),
+            (f"{title}: the server's CPU", "us", _median_of("server_us"), False),
+            (f"{title}: written ahead", "B", _median_of("wal_bytes"), False),
+        ),
+    )
+
+
 def _measured(  # noqa: PLR0913, PLR0917 -- each is a part of one question
     place: Place,
     sizes: Sizes,
     subjects: Sequence[Subject],
     size: str,
-    reads: Sequence[Read],
+    questions: Sequence[Question],
     tell: Callable[[str], None],
 ) -> Findings:
     """Reads first: transfers make what is read longer."""
@@ -185,65 +250,36 @@ def _measured(  # noqa: PLR0913, PLR0917 -- each is a part of one question
             opened.enter_context(apart(_serve, subject, place.url(subject.database), place.home))
             for subject in subjects
         ]
-
-        def rounds(title: str, order_of: Callable[[Subject], Order]) -> list[list[Round]]:
-            """The rounds of each subject; one before the first only warms up."""
+        for question in questions:
+            # One round before the first only warms up.
             taken: list[list[Round]] = [[] for _ in subjects]
             for number in range(1 + sizes.rounds):
                 for subject, bank, found in zip(subjects, banks, taken, strict=True):
-                    tell(f"{title}, {subject.size:,} {size} (round {number} of {sizes.rounds})")
-                    work = partial(bank.order, order_of(subject))
+                    tell(f"{question.title}, {subject.size:,} {size} (round {number})")
+                    work = partial(bank.order, question.order(subject))
                     found.append(place.measured(subject.database, work))
-            return [found[1:] for found in taken]
-
-        def group(title: str, unit: str, taken: list[list[Round]]) -> None:
             measured = {
-                f"{title}, {subject.size:,} {size}": found
+                f"{question.title}, {subject.size:,} {size}": found[1:]
                 for subject, found in zip(subjects, taken, strict=True)
             }
-            groups.append(Group(title=f"{title}, by {size}", unit=unit, measured=measured))
-
-        def curve(name: str, unit: str, numbers: Iterable[float], *, higher: bool) -> None:
-            points = tuple((s.size, n) for s, n in zip(subjects, numbers, strict=True))
-            curves.append(
-                Curve(name=name, unit=unit, size=size, points=points, higher_is_better=higher)
+            groups.append(
+                Group(title=f"{question.title}, by {size}", unit=question.unit, measured=measured)
             )
-
-        for read in reads:
-            title = _TITLES[read]
-            taken = rounds(title, partial(_read_order, read, sizes.reads))
-            group(title, "reads", taken)
-            medians = (median(r.p50_ms or 0.0 for r in found) for found in taken)
-            curve(title, "ms", medians, higher=False)
-        taken = rounds(_TRANSFERS, partial(_transfers_order, sizes.growth_transfers))
-        group(_TRANSFERS, "transfers", taken)
-        curve(_TRANSFERS, "transfers/s", map(median_rate, taken), higher=True)
-        written = (median(r.wal_bytes or 0.0 for r in found) for found in taken)
-        curve(f"{_TRANSFERS}, WAL", "B each", written, higher=False)
+            for name, unit, number_of, higher in question.curves:
+                numbers = map(number_of, measured.values())
+                points = tuple((s.size, n) for s, n in zip(subjects, numbers, strict=True))
+                curves.append(
+                    Curve(name=name, unit=unit, size=size, points=points, higher_is_better=higher)
+                )
     return Findings(groups=tuple(groups), curves=tuple(curves))
 
 
-_TRANSFERS: Final = f"transfers, {_CALLERS} callers"
 _TITLES: Final[Mapping[Read, str]] = {
     "load": "load of one account",
     "balance": "balance query",
     "twin": "twin query",
     "page": f"its {SHOWN} latest transactions",
 }
-
-
-def _read_order(read: Read, times: int, _subject: Subject) -> Order:
-    return ReadOrder(read=read, times=times)
-
-
-def _transfers_order(at_least: int, subject: Subject) -> Order:
-    """A hundredth of a long log, so that its indexes are warm as well."""
-    return BankOrder(
-        callers=_CALLERS,
-        seconds=_LONGEST_ROUND,
-        hot=subject.hot,
-        at_most=max(at_least, subject.size // 100),
-    )
 
 
 def _serve(orders: Orders[Order, Work | str], subject: Subject, url: str, home: Path) -> None:

@@ -106,6 +106,12 @@ class Place:
                     raise TimeoutError(f"the read models of {database} do not catch up")
                 time.sleep(_PAUSE)
 
+    def settle(self, database: str) -> None:
+        """Do now what autovacuum would do within minutes to what was written in bulk, so that it
+        does not fall into anybody's round."""
+        with self.connection(database) as connection:
+            connection.execute("VACUUM (FREEZE, ANALYZE)")
+
     def checkpoint(self) -> None:
         """Write out what earlier rounds have left, so that it does not fall into later ones."""
         with self.connection("postgres") as connection:

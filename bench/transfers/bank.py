@@ -3,20 +3,20 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import uvloop
 
 from application.bank import Bank
 from application.commands import Accepted
 from bench.apart import Contestant, Orders, apart
-from bench.founding import Pairs, Refusing, bank_at, found, origin_of, transfer
+from bench.founding import Pairs, Refusing, bank_at, found, origin_of, time_ordered_id, transfer
 from bench.measuring import Contest, Work, work_of
 from bench.place import Place
 from bench.sizes import Sizes
@@ -33,11 +33,12 @@ _NONE: Final = object()
 class BankOrder:
     """So many callers, each of whom sends his next transfer when the last one is answered; or, with
     a `rate`, that many transfers a second whether the bank keeps up or not. A round ends early when
-    `at_most` transfers were sent."""
+    `at_most` transfers were sent. Ids are random or `time_ordered`."""
 
     callers: int
     seconds: float
     hot: bool = False
+    time_ordered: bool = False
     rate: int | None = None
     at_most: int | None = None
 
@@ -97,10 +98,11 @@ async def _answer(
 async def taken(bank: Bank, order: BankOrder, accounts: Sequence[UUID], random: Random) -> Work:
     """A round of transfers between these accounts."""
     pairs = Pairs(accounts, hot=order.hot, random=random)
-    return await (_closed if order.rate is None else _paced)(bank, order, pairs)
+    new_id = time_ordered_id if order.time_ordered else uuid4
+    return await (_closed if order.rate is None else _paced)(bank, order, pairs, new_id)
 
 
-async def _closed(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
+async def _closed(bank: Bank, order: BankOrder, pairs: Pairs, new_id: Callable[[], UUID]) -> Work:
     clock, latencies = time.perf_counter, list[float]()
 
     left = itertools.repeat(None) if order.at_most is None else iter(range(order.at_most))
@@ -108,7 +110,7 @@ async def _closed(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
     async def call() -> None:
         began = clock()
         while began < end and next(left, _NONE) is not _NONE:
-            await _sent(bank, pairs)
+            await _sent(bank, pairs, new_id)
             ended = clock()
             latencies.append(ended - began)
             began = ended
@@ -119,7 +121,7 @@ async def _closed(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
     return work_of(latencies, clock() - start, time.process_time() - cpu)
 
 
-async def _paced(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
+async def _paced(bank: Bank, order: BankOrder, pairs: Pairs, new_id: Callable[[], UUID]) -> Work:
     """Latencies count from when a transfer was due, so a pause of ours is nobody's good luck.
 
     A bank that does not keep up has so many callers waiting as a closed loop has at most, and its
@@ -130,7 +132,7 @@ async def _paced(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
     room = asyncio.Semaphore(_WAITING_MAX)
 
     async def call(due: float) -> None:
-        await _sent(bank, pairs)
+        await _sent(bank, pairs, new_id)
         latencies.append(clock() - due)
         room.release()
 
@@ -147,9 +149,9 @@ async def _paced(bank: Bank, order: BankOrder, pairs: Pairs) -> Work:
     return work_of(latencies, clock() - start, time.process_time() - cpu)
 
 
-async def _sent(bank: Bank, pairs: Pairs) -> None:
+async def _sent(bank: Bank, pairs: Pairs, new_id: Callable[[], UUID]) -> None:
     debtor, creditor = pairs.next()
-    command = transfer(debtor, creditor, 1)
+    command = transfer(debtor, creditor, 1, transfer_id=new_id())
     outcome = await bank.execute(command, origin_of(command))
     if not isinstance(outcome, Accepted):
         raise Refusing(outcome)
