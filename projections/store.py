@@ -26,6 +26,18 @@ SCHEMA: Final = "readmodels"
 CHANNEL: Final = "projections"
 """Notified in every transaction that moves positions, with JSON {projection: position}."""
 
+_OF_DOCUMENTS: Final = "fillfactor = 80"
+"""Rows of documents are updated over and over: with room beside them on the page, and no index over
+what changes most, an update need not touch an index at all."""
+
+_OF_FEEDS: Final = (
+    "autovacuum_vacuum_insert_threshold = 50000, autovacuum_vacuum_insert_scale_factor = 0,"
+    " autovacuum_freeze_min_age = 0"
+)
+"""Rows of feeds never change, so vacuum has to come by each page once, and best soon; by default it
+waits until a fifth of the table is new, then reads all of that again and logs each page as a whole:
+two gigabytes at once, with ten million records in the log."""
+
 _NAME = re.compile(r"(.+)_([0-9]+)")
 
 
@@ -94,18 +106,16 @@ class Table:
 
     def create(self, connection: Connection[Any]) -> None:
         """Make the table, empty."""
-        # Rows of documents are updated over and over: with room beside them on the page, and no
-        # index over what changes most, an update need not touch an index at all.
-        filling = 80 if isinstance(self.projection, Document) else 100
+        storage = _OF_DOCUMENTS if isinstance(self.projection, Document) else _OF_FEEDS
         connection.execute(
-            sql.SQL("CREATE TABLE {} ({}, PRIMARY KEY ({})) WITH (fillfactor = {})").format(
+            sql.SQL("CREATE TABLE {} ({}, PRIMARY KEY ({})) WITH ({})").format(
                 self.identifier,
                 sql.SQL(", ").join(
                     sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.definition))
                     for c in self.columns.values()
                 ),
                 _identifiers(self.projection.key),
-                sql.Literal(filling),
+                sql.SQL(storage),
             )
         )
 
