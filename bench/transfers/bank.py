@@ -21,6 +21,7 @@ from bench.measuring import Contest, Work, work_of
 from bench.place import Place
 from bench.sizes import Sizes
 from domain.value import value
+from interfaces.garbage import spare_what_stays
 
 DATABASE: Final = "bank"
 _TICK: Final = 0.002
@@ -89,6 +90,7 @@ async def _answer(
 ) -> None:
     random = Random(1)
     async with bank_at(url, home) as system:
+        spare_what_stays()
         orders.answer("ready")
         while (order := await asyncio.to_thread(orders.next)) is not None:
             # Every other round would otherwise have the same pairs, and the same surprises.
