@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 from application.codec import Codec
@@ -138,42 +138,47 @@ class _Batch:
         return Append(self.records, guards, self.vault_keys, self.vault_values)
 
 
-class _Recent(Generic[T]):
+class _Recent(dict[UUID, T]):
     """What was used last: at least `limit` entries, and at most twice as many.
 
-    Two generations instead of an exact order of use: what is used moves to the younger one, and
-    when that is full, the older one is forgotten. So a look-up is one look-up.
+    Two generations instead of an exact order of use: what is looked up, by [], moves to the younger
+    one, which is the dictionary itself; when it is full, the older one is forgotten. So finding
+    something costs what finding it in a dictionary does.
     """
 
     def __init__(self) -> None:
-        self._young: dict[UUID, T] = {}
+        super().__init__()
         self._old: dict[UUID, T] = {}
 
-    def __contains__(self, key: UUID) -> bool:
-        return key in self._young or key in self._old
+    def __missing__(self, key: UUID) -> T:
+        item = self[key] = self._old.pop(key)
+        return item
 
-    def __setitem__(self, key: UUID, item: T) -> None:
-        self._young[key] = item
+    def holds(self, key: UUID) -> bool:
+        return key in self or key in self._old
 
-    def get(self, key: UUID) -> T | None:
-        item = self._young.get(key)
+    def find(self, key: UUID) -> T | None:
+        """As by [], for what is most often not there."""
+        item = self.get(key)
         if item is None and self._old:
             item = self._old.pop(key, None)
             if item is not None:
-                self._young[key] = item
+                self[key] = item
         return item
 
     def forget(self, key: UUID) -> None:
-        self._young.pop(key, None)
-        self._old.pop(key, None)
+        self.pop(key, None)
+        if self._old:
+            self._old.pop(key, None)
 
     def clear(self) -> None:
-        self._young.clear()
+        super().clear()
         self._old.clear()
 
     def trim(self, limit: int) -> None:
-        if len(self._young) > limit:
-            self._young, self._old = {}, self._young
+        if len(self) > limit:
+            self._old = dict(self)
+            super().clear()
 
 
 class _Memory:
@@ -192,21 +197,10 @@ class _Memory:
         self.written = _Recent[Sequence[tuple[UUID, Any]]]()
 
     def stream(self, stream_id: UUID) -> Stream:
-        stream = self.streams.get(stream_id)
-        if stream is None:
-            raise _NotLoaded(stream_id=stream_id)
-        return stream
-
-    def outcome(self, command_id: UUID) -> tuple[str, Outcome] | None:
-        """The fingerprint and outcome of a command on disk, if they are in memory."""
-        known = self.outcomes.get(command_id)
-        if known is None:
-            stream = self.streams.get(command_id)
-            if stream is not None and stream.last is not None:
-                position, recorded = stream.last
-                if isinstance(recorded, CommandAccepted | CommandRefused):
-                    return recorded.fingerprint, outcome_of(command_id, position, recorded)
-        return known
+        try:
+            return self.streams[stream_id]
+        except KeyError:
+            raise _NotLoaded(stream_id=stream_id) from None
 
     def settle(self, command_id: UUID, fingerprint: str, outcome: Outcome) -> None:
         self.outcomes[command_id] = (fingerprint, outcome)
@@ -241,7 +235,7 @@ class _History:
         return stream.state
 
     def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
-        written = self._memory.written.get(command_id)
+        written = self._memory.written.find(command_id)
         if written is not None:
             return written
         if self._memory.stream(command_id).version > 0:
@@ -598,10 +592,16 @@ class Bank:
         """Judge one command on what is in memory, and put what happens into the batch: all of it
         or, when something is raised or lacking, nothing."""
         command_id = request.origin.command_id
-        known = self._memory.outcome(command_id)
+        known = self._memory.outcomes.find(command_id)
+        taken = self._memory.streams.find(command_id)
+        if known is None and taken is not None:
+            known = _on_record(command_id, taken)
         if known is not None:
             self._looking_up = LOOK_UP_AFTER_REPLAY
             self._answer(request, _replayed(request, *known))
+            return None
+        if (taken or _NEW).version > 0 or command_id in request.streams:
+            self._answer(request, CommandIdReused())  # it is the id of an account, say
             return None
         history = _History(self._memory)
         entry = _Entry(self._memory, self._codec, self._vault, command_id, at)
@@ -623,9 +623,6 @@ class Bank:
         self, request: _Request, history: _History, entry: _Entry
     ) -> CommandAccepted | CommandRefused:
         command, origin = request.command, request.origin
-        taken = self._memory.streams.get(origin.command_id) or _NEW
-        if taken.version > 0 or origin.command_id in request.streams:
-            raise CommandIdReused  # it is the id of an account, say
         try:
             if origin.expected_version is not None:
                 self._require_expected_version(request, history)
@@ -665,10 +662,10 @@ class Bank:
         missing: dict[UUID, None] = {}
         for request in requests:
             command_id = request.origin.command_id
-            if command_id in outcomes:
+            if outcomes.holds(command_id):
                 continue
             for stream_id in (command_id, *request.streams) if ids else request.streams:
-                if stream_id not in streams:
+                if not streams.holds(stream_id):
                     missing[stream_id] = None
         return tuple(missing)
 
@@ -709,10 +706,9 @@ class Bank:
     def _remember(self, streams: Mapping[UUID, Stream]) -> None:
         """Keep what was loaded; the record of a command is kept as its outcome."""
         for stream_id, stream in streams.items():
-            if stream.last and isinstance(stream.last[1], CommandAccepted | CommandRefused):
-                position, recorded = stream.last
-                outcome = outcome_of(stream_id, position, recorded)
-                self._memory.outcomes[stream_id] = (recorded.fingerprint, outcome)
+            known = _on_record(stream_id, stream)
+            if known is not None:
+                self._memory.outcomes[stream_id] = known
             self._memory.streams[stream_id] = stream
 
     def _snapshot(self, snapshots: Sequence[Snapshot]) -> None:
@@ -732,6 +728,14 @@ def _attributes(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
         several: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
         return several
     return lambda obj: tuple([getattr(obj, name) for name in names])
+
+
+def _on_record(command_id: UUID, stream: Stream) -> tuple[str, Outcome] | None:
+    """The fingerprint and outcome of a command, if the stream is one's and was read."""
+    if stream.last is None or not isinstance(stream.last[1], CommandAccepted | CommandRefused):
+        return None
+    position, recorded = stream.last
+    return recorded.fingerprint, outcome_of(command_id, position, recorded)
 
 
 def _replayed(request: _Request, fingerprint: str, outcome: Outcome) -> Outcome | CommandIdReused:
