@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
 from domain.value import value
+from projections.asking import AskingConnection, question
 from projections.columns import literal
 from projections.projection import Document, Key, Projection
 from projections.store import CHANNEL, Table
@@ -46,7 +47,7 @@ _PLANNING: Final = " ".join(
 
 # What waits is dated by the first record that a projection has not seen: the time of the last one
 # that it has seen would say that a bank with nothing to do falls behind.
-_STANDS: Final = """
+_STANDS: Final = b"""
 SELECT p.name, p.position, p.generation, p.recorded_at, log.head,
     (SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz
      FROM ledgertwin.bank_events AS e
@@ -105,7 +106,7 @@ class Snapshot:
 
     def __init__(
         self,
-        connection: AsyncConnection[Any],
+        connection: AskingConnection,
         tables: Mapping[str, Table],
         freshness: Mapping[str, Freshness],
     ) -> None:
@@ -201,13 +202,18 @@ class Snapshot:
         self, projection: Projection[Any], query: bytes, parameters: Sequence[Any]
     ) -> Sequence[tuple[Any, ...]]:
         try:
-            cursor = await self._connection.execute(query, parameters)
+            return await self._connection.ask(question(query), parameters)
         except psycopg.errors.UndefinedColumn as error:
             # The table in use was made by code whose rows were different ones.
             raise NotReady(
                 f"the read model {projection.name} is being rebuilt by this version of the code"
             ) from error
-        return await cursor.fetchall()
+
+    async def ask(
+        self, query: LiteralString, parameters: Sequence[Any]
+    ) -> Sequence[tuple[Any, ...]]:
+        """What a query over any tables gives at this moment; %s stands for each parameter."""
+        return await self._connection.ask(question(query.encode()), parameters)
 
 
 class ReadModels:
@@ -222,8 +228,9 @@ class ReadModels:
         options = conninfo_to_dict(url).get("options") or ""
         self._url = url
         self._projections = {projection.name: projection for projection in projections}
-        self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[AskingConnection] = AsyncConnectionPool(
             url,
+            connection_class=AskingConnection,
             kwargs={
                 "autocommit": True,
                 "application_name": "ledgertwin reads",
@@ -232,6 +239,7 @@ class ReadModels:
             min_size=1,
             max_size=connections,
             timeout=5.0,
+            configure=_prepared,
             open=False,
         )
         self._in_use = _InUse({})
@@ -269,7 +277,7 @@ class ReadModels:
                 yield snapshot
             finally:
                 with suppress(psycopg.OperationalError):
-                    await connection.rollback()
+                    await connection.tell(b"ROLLBACK")
                 await self._pool.putconn(connection)
         except psycopg.OperationalError as error:
             raise ReadModelsUnavailable(str(error)) from error
@@ -305,7 +313,7 @@ class ReadModels:
         finally:
             self._waiting.remove(waiting)
 
-    async def _begun(self) -> tuple[AsyncConnection[Any], Snapshot]:
+    async def _begun(self) -> tuple[AskingConnection, Snapshot]:
         try:
             return await self._begun_once()
         except psycopg.OperationalError:
@@ -313,7 +321,7 @@ class ReadModels:
             await self._pool.check()
             return await self._begun_once()
 
-    async def _begun_once(self) -> tuple[AsyncConnection[Any], Snapshot]:
+    async def _begun_once(self) -> tuple[AskingConnection, Snapshot]:
         connection = await self._pool.getconn()
         try:
             return connection, await self._begin(connection)
@@ -321,24 +329,24 @@ class ReadModels:
             await self._pool.putconn(connection)
             raise
 
-    async def _begin(self, connection: AsyncConnection[Any]) -> Snapshot:
+    async def _begin(self, connection: AskingConnection) -> Snapshot:
         """Begin a transaction, hold the tables in use against being dropped, and see where they
         stand: one exchange. Locks are taken before the snapshot, so tables that are named in it and
         locked are there until the end; if it names others than were locked, begin again."""
         for _ in range(_TRIES):
             in_use = self._in_use
             try:
-                stands = await _last_result(connection, in_use.beginning)
+                stands = await connection.tell(in_use.beginning)
             except psycopg.errors.UndefinedTable:
-                await connection.rollback()
-                stands = await _last_result(connection, _InUse({}).beginning)
+                await connection.tell(b"ROLLBACK")
+                stands = await connection.tell(_InUse({}).beginning)
             generations = {
                 name: generation for name, _, generation, *_ in stands if name in self._projections
             }
             if in_use.generations == generations:
                 return Snapshot(connection, in_use.tables, _freshness(stands))
             self._in_use = self._now_in_use(generations)
-            await connection.rollback()
+            await connection.tell(b"ROLLBACK")
         raise psycopg.OperationalError("the read models are swapped faster than they can be read")
 
     def _now_in_use(self, generations: Mapping[str, int]) -> "_InUse":
@@ -395,19 +403,14 @@ class _InUse:
         names = [t.identifier for _, t in sorted(tables.items())]
         lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE;").format(sql.SQL(", ").join(names))
         self.beginning = (
-            sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {} {}")
-            .format(lock if names else sql.SQL(""), sql.SQL(_STANDS))
+            sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {} EXECUTE stands")
+            .format(lock if names else sql.SQL(""))
             .as_bytes()
         )
 
 
-async def _last_result(
-    connection: AsyncConnection[Any], statements: bytes
-) -> Sequence[tuple[Any, ...]]:
-    cursor = await connection.execute(statements)
-    while cursor.nextset():
-        pass
-    return await cursor.fetchall()
+async def _prepared(connection: AskingConnection) -> None:
+    await connection.tell(b"PREPARE stands AS " + _STANDS)
 
 
 def _freshness(stands: Iterable[tuple[Any, ...]]) -> dict[str, Freshness]:

@@ -7,7 +7,7 @@ their accounts costs as many queries as a list of one.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,6 @@ from uuid import UUID
 
 import psycopg
 import strawberry
-from strawberry.dataloader import DataLoader
 from strawberry.fastapi import BaseContext
 
 from application.codec import Envelope
@@ -64,6 +63,49 @@ class LastKnown:
         }
 
 
+Load = Callable[[list[Any]], Awaitable[Sequence[Any]]]
+"""Finds what belongs to each of some keys, in their order."""
+
+
+class Loader:
+    """Gathers what is asked for in one turn of the loop, and asks for all of it at once."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._loop = asyncio.get_running_loop()
+        self._found: dict[Any, asyncio.Future[Any]] = {}
+        self._keys: list[Any] = []
+        self._loading: set[asyncio.Task[None]] = set()
+
+    def load(self, key: Any) -> "asyncio.Future[Any]":
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = self._loop.create_future()
+            self._keys.append(key)
+            if len(self._keys) == 1:
+                self._loop.call_soon(self._dispatch)
+        return found
+
+    def _dispatch(self) -> None:
+        keys, self._keys = self._keys, []
+        for n in range(0, len(keys), BATCH_KEYS):
+            loading = self._loop.create_task(self._settle(keys[n : n + BATCH_KEYS]))
+            self._loading.add(loading)
+            loading.add_done_callback(self._loading.discard)
+
+    async def _settle(self, keys: list[Any]) -> None:
+        futures = [self._found[key] for key in keys]
+        try:
+            for future, found in zip(futures, await self._load(keys), strict=True):
+                if not future.done():
+                    future.set_result(found)
+        except Exception as error:  # noqa: BLE001 -- whoever asked is told
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # told to all, though some may have stopped listening
+
+
 class Context(BaseContext):
     """One request. `close` gives back what it holds."""
 
@@ -86,14 +128,15 @@ class Context(BaseContext):
         self._opening = asyncio.Lock()
         self._held = AsyncExitStack()
         self._snapshot: Snapshot | None = None
+        self._meta: ReadMeta | None = None
         self._waits: set[asyncio.Future[bool]] = set()
-        self._loaders: dict[Any, DataLoader[Any, Any]] = {}
+        self._loaders: dict[Any, Loader] = {}
         self.known: Mapping[str, Known] = {}
         """What fields at the root have come to, by their response keys: not to be asked again."""
 
     async def close(self) -> None:
         """Give the snapshot back. If the database went away meanwhile, there is nothing to give."""
-        self._snapshot = None
+        self._snapshot = self._meta = None
         with suppress(psycopg.OperationalError, ReadModelsUnavailable):
             await self._held.aclose()
 
@@ -108,6 +151,8 @@ class Context(BaseContext):
 
     async def snapshot(self) -> Snapshot:
         """The moment that this request shows, which is when it first reads anything."""
+        if self._snapshot is not None and not self._waits:
+            return self._snapshot
         if self._snapshot is None:
             # The fields at the root have all begun by the next turn of the loop: those that wait
             # for a position decide, for all of them, how late that moment is.
@@ -118,11 +163,14 @@ class Context(BaseContext):
             if self._snapshot is None:
                 read_models = self.system.read_models
                 self._snapshot = await self._held.enter_async_context(read_models.snapshot())
-                self.last_known.see(_meta(self._snapshot))
+                self._meta = _meta(self._snapshot)
+                self.last_known.see(self._meta)
             return self._snapshot
 
     async def meta(self) -> ReadMeta:
-        return _meta(await self.snapshot())
+        await self.snapshot()
+        assert self._meta is not None
+        return self._meta
 
     async def at_least(self, consistency: Consistency | None) -> None:
         """Wait until the read models show what the client has seen or written."""
@@ -175,15 +223,14 @@ class Context(BaseContext):
         text: str | None = await self.loader(PersonalRef, lambda: self._opened).load(ref)
         return text
 
-    def loader(
-        self, kind: Any, load: Callable[[], Callable[[list[Any]], Any]]
-    ) -> DataLoader[Any, Any]:
+    def loader(self, kind: Any, load: Callable[[], Load]) -> Loader:
         """The request's one loader of that kind."""
-        if kind not in self._loaders:
-            self._loaders[kind] = DataLoader(load_fn=load(), max_batch_size=BATCH_KEYS)
-        return self._loaders[kind]
+        loader = self._loaders.get(kind)
+        if loader is None:
+            loader = self._loaders[kind] = Loader(load())
+        return loader
 
-    def _rows(self, document: Document[T]) -> Callable[[list[Any]], Any]:
+    def _rows(self, document: Document[T]) -> Load:
         async def load(keys: list[Any]) -> Sequence[T | None]:
             rows = await (await self.snapshot()).many(document, keys)
             return [rows.get(key) for key in keys]
@@ -191,8 +238,9 @@ class Context(BaseContext):
         return load
 
     async def _opened(self, refs: list[PersonalRef]) -> Sequence[str | None]:
-        """One query, and the deciphering, in a thread: both block."""
-        opened = await asyncio.to_thread(self.system.vault.open, refs)
+        """One query, at the moment that everything else is of."""
+        now = await self.snapshot()
+        opened = await self.system.vault.open_by(now.ask, refs)
         return [opened[ref] for ref in refs]
 
     async def recorded(self, command_id: UUID) -> "tuple[int, Envelope[Any]] | None":

@@ -60,7 +60,7 @@ from strawberry.types.field import StrawberryField
 
 from interfaces.graphql_api.context import Context, Info, Known
 from interfaces.graphql_api.limits import TOKENS, DocumentLimits
-from interfaces.graphql_api.plan_arguments import Arguments
+from interfaces.graphql_api.plan_arguments import Arguments, NotPlanned
 from interfaces.graphql_api.written import Written, edge_in_sql
 
 OPERATIONS: Final = 512
@@ -70,10 +70,6 @@ VARIANTS: Final = 16
 """How many plans one operation has at most: what @skip and @include leave of it."""
 
 _RULES: Final = (*specified_rules, DocumentLimits)
-
-
-class NotPlanned(Exception):
-    """A plan cannot do this; the executor can."""
 
 
 Getter = Callable[[Any], Any]
@@ -234,7 +230,7 @@ class Plan:
         finally:
             run.abandon()
         out.append("}}")
-        return "".join(_flat(out)).encode()
+        return "".join(_flat(out, [])).encode()
 
 
 async def _resolved(root: Root, run: Run, known: dict[str, Known]) -> Any:
@@ -250,12 +246,13 @@ async def _resolved(root: Root, run: Run, known: dict[str, Known]) -> Any:
     return value
 
 
-def _flat(out: Out) -> Iterable[str]:
+def _flat(out: Out, texts: list[str]) -> list[str]:
     for part in out:
         if type(part) is list:
-            yield from _flat(part)
+            _flat(part, texts)
         else:
-            yield part
+            texts.append(part)
+    return texts
 
 
 class Plans:
@@ -509,7 +506,7 @@ class _Selection:
         takes_self = bool(resolver.self_parameter)
 
         def resolve(source: Any, run: Run) -> Any:
-            kwargs = dict(run.arguments(arguments)) if arguments else {}
+            kwargs = run.arguments(arguments).copy() if arguments.any else {}
             if info is not None:
                 kwargs[info] = run.info if edge is None else PlainInfo(run.context, edge)
             return call(source, **kwargs) if takes_self else call(**kwargs)
@@ -602,13 +599,7 @@ def _leaf_text(type_: Any) -> Text:
     """The text of a leaf that may be null, or must not."""
     text = _text(get_named_type(type_))
     if is_non_null_type(type_):
-
-        def required(value: Any) -> str:
-            if value is None:
-                raise NotPlanned("null")
-            return text(value)
-
-        return required
+        return text
 
     def optional(value: Any) -> str:
         return "null" if value is None else text(value)
@@ -617,32 +608,36 @@ def _leaf_text(type_: Any) -> Text:
 
 
 def _text(type_: Any) -> Text:
+    """The text of a leaf that is not null."""
     serialize = type_.coerce_output_value
     if is_enum_type(type_):
-        names: dict[Any, str] = {}
-
-        def enumerated(value: Any) -> str:
-            found = names.get(value) if isinstance(value, Enum) else None
-            if found is None:
-                found = _json(serialize(value))
-                if isinstance(value, Enum):
-                    names[value] = found
-            return found
-
-        return enumerated
+        return _Names(serialize).__getitem__
 
     def text(value: Any) -> str:
-        return _json(serialize(value))
+        if value is None:
+            raise NotPlanned("null")
+        shown = serialize(value)
+        if type(shown) is str:
+            return encode_basestring_ascii(shown)
+        if shown is None:
+            raise NotPlanned("null")
+        return dumps(shown, separators=(",", ":"))
 
     return text
 
 
-def _json(value: Any) -> str:
-    if type(value) is str:
-        return encode_basestring_ascii(value)
-    if value is None:
-        raise NotPlanned("null")
-    return dumps(value, separators=(",", ":"))
+class _Names(dict[Any, str]):
+    """An enum's members as text, by themselves: each is looked for once."""
+
+    def __init__(self, serialize: Callable[[Any], str]) -> None:
+        super().__init__()
+        self._serialize = serialize
+
+    def __missing__(self, member: Any) -> str:
+        if not isinstance(member, Enum):
+            raise NotPlanned(member)
+        self[member] = text = encode_basestring_ascii(self._serialize(member))
+        return text
 
 
 def _nothing(source: Any, run: Run) -> Any:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import strawberry
 
+from domain.currencies import EXPONENTS
 from domain.money import Money
 from interfaces.graphql_api.scalars import ConsistencyToken, CurrencyCode, Decimal, Position
 from projections.projection import Key
@@ -19,20 +20,32 @@ class Node:
     id: strawberry.ID = strawberry.field(description="Global and opaque; `node(id)` finds it.")
 
 
+def _amount(self: "MoneyShown") -> Decimal:
+    """As `Money.amount` has it. A Decimal in between takes three times as long."""
+    exponent = EXPONENTS[self.currency]
+    if not exponent:
+        return Decimal(str(self.minor))
+    digits = str(abs(self.minor)).zfill(exponent + 1)
+    sign = "-" if self.minor < 0 else ""
+    return Decimal(f"{sign}{digits[:-exponent]}.{digits[-exponent:]}")
+
+
 @strawberry.type(name="Money", description="An exact amount of one currency.")
 class MoneyShown:
     amount: Decimal = strawberry.field(
-        description="In major units, with exactly as many decimals as the currency has."
+        resolver=_amount,
+        description="In major units, with exactly as many decimals as the currency has.",
     )
     currency: CurrencyCode = strawberry.field(description="The currency.")
+    minor: strawberry.Private[int]
 
     @classmethod
     def of(cls, minor: int, currency: str) -> Self:
-        return cls.shown(Money(minor=minor, currency=currency))
+        return cls(minor=minor, currency=CurrencyCode(currency))
 
     @classmethod
     def shown(cls, money: Money) -> Self:
-        return cls(amount=Decimal(f"{money.amount:f}"), currency=CurrencyCode(money.currency))
+        return cls.of(money.minor, money.currency)
 
 
 @strawberry.input(name="MoneyInput", description="An exact amount of one currency.")

@@ -1,15 +1,14 @@
 """Queries over HTTP: pages, filters, personal fields, and how fresh all of it is."""
 
 import base64
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 
+from projections.asking import AskingConnection
 from tests.interfaces.graphql_api.serving import Served, active_customer, eur, open_account
 
 PAGE = """
@@ -390,29 +389,19 @@ def test_many_customers_cost_as_many_queries_as_one(bank: Served) -> None:
 
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """The statements that reads send to the database meanwhile.
-
-    The read side is the only one that is asynchronous; of the vault's, what it opens is counted.
-    """
+    """The statements that reads send to the database meanwhile."""
     found: list[str] = []
-    asked, opened = psycopg.AsyncCursor.execute, psycopg.Cursor.execute
-    lock = threading.Lock()
+    asked, told = AskingConnection.ask, AskingConnection.tell
 
-    def note(query: Any) -> None:
-        text = query if isinstance(query, str) else str(query)
-        with lock:
-            found.append(text)
+    async def asking(self: Any, question: bytes, parameters: Any) -> Any:
+        found.append(question.decode())
+        return await asked(self, question, parameters)
 
-    async def counting(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        note(query)
-        return await asked(self, query, *args, **kwargs)
-
-    def counting_opened(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        if "vault_values" in str(query):
-            note(query)
-        return opened(self, query, *args, **kwargs)
+    async def telling(self: Any, statements: bytes) -> Any:
+        found.append(statements.decode())
+        return await told(self, statements)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(psycopg.AsyncCursor, "execute", counting)
-        patched.setattr(psycopg.Cursor, "execute", counting_opened)
+        patched.setattr(AskingConnection, "ask", asking)
+        patched.setattr(AskingConnection, "tell", telling)
         yield found
