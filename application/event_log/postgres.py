@@ -141,15 +141,28 @@ class PostgresLog(EventLog):
             named = aggregate.__name__.encode() + b"\n" + self.codec.encode_state(state)
             sealed = _seal(self._snapshot_key, *place, named) + named
             rows.append((*place, self.codec.code_fingerprint, sealed))
-        with self._bank_recorder.connection() as connection, connection.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO ledgertwin.snapshots (stream_id, version, head, fingerprint, state)"
-                " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (stream_id) DO UPDATE"
+        streams, versions, heads, fingerprints, states = _columns(rows, 5)
+        with self._bank_recorder.connection() as connection:
+            # A snapshot need not survive a crash: waiting for the disk, and for a statement each,
+            # took twice to three times as long.
+            connection.execute(
+                "WITH unhurried AS MATERIALIZED"
+                " (SELECT set_config('synchronous_commit', 'off', true))"
+                " INSERT INTO ledgertwin.snapshots (stream_id, version, head, fingerprint, state)"
+                " SELECT given.* FROM unhurried, unnest(%b, %b, %b, %b, %b) AS given"
+                " ON CONFLICT (stream_id) DO UPDATE"
                 " SET version = excluded.version, head = excluded.head,"
                 " fingerprint = excluded.fingerprint, state = excluded.state"
                 " WHERE (snapshots.version, snapshots.fingerprint)"
                 " IS DISTINCT FROM (excluded.version, excluded.fingerprint)",
-                rows,
+                (
+                    UuidArray.of(streams),
+                    BigintArray.of(versions),
+                    ByteaArray.of(heads),
+                    TextArray.of(fingerprints),
+                    ByteaArray.of(states),
+                ),
+                prepare=True,
             )
 
     @asynccontextmanager
