@@ -71,8 +71,10 @@ cost more than it saves."""
 
 CACHED_STREAMS: Final = 200_000
 CACHED_OUTCOMES: Final = 200_000
-SNAPSHOT_EVERY: Final = 256
-"""A snapshot is taken each time a stream has grown by so many records."""
+SNAPSHOT_EVERY: Final = 64
+"""A snapshot is taken each time a stream has grown by so many records. It costs 30 to 60 us, about
+2 us of a transfer; a record that has to be folded on loading costs 12. So the longest account is
+loaded in at most 1.4 ms, where with 256 it took 3.4."""
 
 WAITING_MAX: Final = 20_000
 """More callers than this at once are sent away, instead of growing the queue without end."""
@@ -367,6 +369,7 @@ class Bank:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="bank")
         self._worker: asyncio.Task[None] | None = None
         self._snapshotting: asyncio.Future[None] | None = None
+        self._to_snapshot: dict[UUID, Snapshot] = {}
         self.batch_sizes: deque[int] = deque(maxlen=1024)
         """How many commands the latest batches held: for the metrics."""
 
@@ -565,8 +568,12 @@ class Bank:
             self._memory.settle(origin.command_id, judged.request.fingerprint, outcome)
             self._answer(judged.request, outcome)
         self._memory.trim()
-        if batch.snapshots and (self._snapshotting is None or self._snapshotting.done()):
-            self._snapshotting = self._in_thread(self._snapshot, list(batch.snapshots.values()))
+        # What falls due while others are being taken waits for its turn, or a busy account might
+        # go without for long.
+        self._to_snapshot.update(batch.snapshots)
+        if self._to_snapshot and (self._snapshotting is None or self._snapshotting.done()):
+            self._snapshotting = self._in_thread(self._snapshot, list(self._to_snapshot.values()))
+            self._to_snapshot = {}
 
     def _fail(self, requests: Iterable[_Request], error: BaseException) -> None:
         in_doubt = isinstance(error, LogUnavailable | Conflict)
