@@ -313,21 +313,19 @@ class _Entry:
         for stream_id, tip in tips.items():
             if tip.state is not None:
                 streams[stream_id] = tip
-        for stream_id, version, *_ in self._records:
-            state = tips[stream_id].state
-            if version % SNAPSHOT_EVERY == 0 and state is not None:
-                tip = tips[stream_id]
-                batch.snapshots[stream_id] = Snapshot(
-                    stream_id, tip.version, tip.head, type(state), state
-                )
+        for stream_id, version, _, stored in self._records:
+            batch.size += len(stored)
+            if version % SNAPSHOT_EVERY == 0:
+                latest, head, state, _ = tips[stream_id]
+                if state is not None:
+                    snapshot = Snapshot(stream_id, latest, head, type(state), state)
+                    batch.snapshots[stream_id] = snapshot
         streams[self._command_id] = tips[self._command_id]
         self._memory.written[self._command_id] = self._events[:-1]  # the last is its own record
         for stream_id, version in read.items():
             if stream_id not in tips:
                 batch.guards.setdefault(stream_id, version)
         batch.records += self._records
-        for record in self._records:
-            batch.size += len(record.state)
         batch.vault_keys += self._keys
         batch.vault_values += self._values
 
