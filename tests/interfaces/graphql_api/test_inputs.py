@@ -1,15 +1,21 @@
-"""A command that cannot be offered as it is says so when it is imported, and what to do."""
+"""A command that cannot be offered as it is says so when it is imported, and what to do; one that
+is becomes what its input stands for, or says all that is wrong with it."""
 
-from datetime import date
+from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from domain import HANDLERS
-from domain.account import Account
+from domain.account import Account, DepositCash, Product
 from domain.aggregate import command
 from domain.decision import Handler
-from interfaces.graphql_api.inputs import WronglyOffered, command_input
+from domain.holding import OpenAccount
+from domain.money import Money
+from interfaces.graphql_api.accounts import GLOSSARY as ACCOUNTS
+from interfaces.graphql_api.ids import derived_id, global_id
+from interfaces.graphql_api.inputs import Malformed, WronglyOffered, command_input, meta_of
 
 GLOSSARY = {
     "account_id": "The account.",
@@ -63,3 +69,65 @@ def test_a_field_without_a_description_is_named(made: tuple[str, ...]) -> None:
         WronglyOffered, match=r"RentBoxInput.paper_id .* glossary needs an entry .paper_id."
     ):
         command_input(RentBox, given=given, made=made, glossary=glossary, description="")
+
+
+TODAY = date(2026, 1, 31)
+COMMAND_ID = UUID(int=1)
+ACCOUNT_ID = UUID(int=2)
+META = {"commandId": COMMAND_ID}
+
+
+def command_of(kind: type[Any], given: dict[str, Any], **offered: Any) -> Any:
+    made = command_input(kind, glossary=ACCOUNTS, description="", **offered)
+    return made.command_of(given, meta_of(given), TODAY)
+
+
+def deposit(**changes: Any) -> dict[str, Any]:
+    amount = {"amount": "12.30", "currency": "EUR"}
+    return {"meta": META, "accountId": str(ACCOUNT_ID), "amount": amount, **changes}
+
+
+def test_an_input_becomes_its_command() -> None:
+    assert command_of(DepositCash, deposit(branch="Prague 1", till=None)) == DepositCash(
+        account_id=ACCOUNT_ID,
+        movement_id=COMMAND_ID,
+        booking_date=TODAY,
+        amount=Money(minor=1230, currency="EUR"),
+        branch="Prague 1",
+    )
+
+
+def test_a_global_id_names_the_same_account() -> None:
+    given = deposit(accountId=global_id("Account", ACCOUNT_ID))
+    assert command_of(DepositCash, given) == command_of(DepositCash, deposit())
+
+
+def test_the_day_is_that_of_the_moment_that_it_says_in_utc() -> None:
+    moment = datetime.fromisoformat("2026-01-01T00:30:00+01:00").astimezone(UTC)
+    made = command_of(DepositCash, deposit(meta={**META, "effectiveAt": moment}))
+    assert made.booking_date == date(2025, 12, 31)
+
+
+def test_what_the_command_makes_has_an_id_of_its_own() -> None:
+    given = {
+        "meta": META,
+        "customerId": str(UUID(int=3)),
+        "product": Product.CURRENT,
+        "currency": "EUR",
+    }
+    made = command_of(OpenAccount, given, made=("account_id",))
+    assert made.account_id == derived_id(COMMAND_ID, "account_id")
+
+
+def test_all_that_is_wrong_is_said_at_once_by_the_names_that_clients_use() -> None:
+    given = deposit(
+        accountId="x", amount={"amount": "1.005", "currency": "EUR"}, branch="\x00", till="x" * 1001
+    )
+    with pytest.raises(Malformed) as malformed:
+        command_of(DepositCash, given)
+    assert [(issue.path, issue.rule) for issue in malformed.value.issues] == [
+        (["accountId"], "id"),
+        (["amount", "amount"], "amount"),
+        (["branch"], "text"),
+        (["till"], "length"),
+    ]
