@@ -39,6 +39,7 @@ BATCH: Final = 5_000
 CACHED_ROWS: Final = 50_000
 """Rows of each document that a runner remembers; about 1.5 kB each."""
 POLL_SECONDS: Final = 1.0
+_LONGEST_REST: Final = 0.01
 _FOR_ANOTHER: Final = 0.1
 _FOR_ANOTHER_TO_LOOK: Final = 1.0
 _NOWHERE: Final = 2**63 - 1
@@ -90,10 +91,13 @@ class _Reading:
             return ahead[1].result()
         return self.source.read(after, self.batch)
 
-    def go_ahead(self, after: int, reached: int) -> None:
-        """Begin to read what comes next, if there was so much after `after` that there is more."""
-        if reached - after >= self.batch:
+    def go_ahead(self, after: int, reached: int) -> bool:
+        """Begin to read what comes after `reached`, if there was so much since `after` that there
+        is likely to be more; whether it is."""
+        more = reached - after >= self.batch
+        if more:
             self._ahead = reached, self._thread.submit(self.source.read, reached, self.batch)
+        return more
 
 
 class RebuildUnderWay(Exception):
@@ -233,10 +237,15 @@ class Runner:
             following = self._following(connection, thread)
             rebuilt = self._outdated_rebuilt(connection, thread, following)
             while not stop.is_set():
+                began = time.monotonic()
                 busy = following.step()
                 # One batch of a rebuild at a time, so that what is in use keeps up with the log.
                 busy = next(rebuilt, False) or busy
                 if not busy:
+                    # A step costs 2 ms before it has folded anything, and a busy bank appends every
+                    # few: who rests a moment has more to fold at once. Whoever has rested already
+                    # is woken by the next append.
+                    stop.wait(min(time.monotonic() - began, _LONGEST_REST))
                     self._source.wait(following.position, POLL_SECONDS)
 
     def _outdated_rebuilt(
@@ -310,7 +319,8 @@ class _Following:
 
     @_collected_afterwards
     def step(self) -> bool:
-        """Fold one batch; whether there was anything. After an error this object is of no use."""
+        """Fold one batch; whether there is more to do at once. After an error this object is of no
+        use."""
         if not self._folds:
             return False
         batch = self._reading.next(self.position)
@@ -319,19 +329,18 @@ class _Following:
         with self._connection.transaction():
             found = tracked(self._connection, self._projections, lock=True)
             if found == self._stand:
-                self._fold(batch)
-                return True
+                return self._fold(batch)
         self._believe(found)
         return True
 
-    def _fold(self, batch: Batch) -> None:
+    def _fold(self, batch: Batch) -> bool:
         records = batch.records
         writes = [
             write
             for name, fold in self._folds.items()
             for write in fold.fold(self._connection, _after(records, self._stand[name].position))
         ]
-        self._reading.go_ahead(self.position, batch.position)
+        more = self._reading.go_ahead(self.position, batch.position)
         for write in writes:
             write(self._connection)
         behind = [n for n in self._folds if self._stand[n].position < batch.position]
@@ -339,6 +348,7 @@ class _Following:
         advance(self._connection, behind, batch.position, recorded_at)
         for name in behind:
             self._stand[name] = _moved(self._stand[name], batch.position, recorded_at)
+        return more
 
     def _believe(self, found: dict[str, Tracked]) -> None:
         for name, stand in found.items():

@@ -65,11 +65,12 @@ from domain.personal import Retention
 from domain.postings import GL, transfer_postings
 from domain.restriction import Direction
 from domain.value import changed
+from projections import PROJECTIONS
 from projections.balance import BALANCES, Balance, OpenHold
 from projections.cards import CARDS, CardRow
 from projections.customers import CUSTOMERS, CustomerTwin
 from projections.ledger import LEDGER
-from projections.projection import fold_records, rows_of
+from projections.projection import Document, fold_records, rows_of
 from projections.transactions import TRANSACTIONS, Transaction
 from tests.examples import (
     ACCOUNT,
@@ -446,3 +447,15 @@ def test_a_changed_row_is_another_row_and_leaves_the_first_as_it_was() -> None:
     other = changed(row, ledger=1, version=9)
     assert other == replace(row, ledger=1, version=9)
     assert row.ledger == 100_00
+
+
+@given(chronicles())
+def test_several_records_at_once_are_one_after_the_other(chronicle: Chronicle) -> None:
+    for document in (p for p in PROJECTIONS if isinstance(p, Document)):
+        happened: dict[Any, list[Any]] = {}
+        for record in chronicle.records:
+            if isinstance(record.event, tuple(document.events)):
+                for key in document.keys(record):
+                    happened.setdefault(key, []).append(record)
+        at_once = {key: document.fold_all(None, some, key) for key, some in happened.items()}
+        assert at_once == fold_records(document, chronicle.records)

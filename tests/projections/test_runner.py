@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,17 +28,20 @@ from projections import PROJECTIONS
 from projections.balance import BALANCES, Balance, Balances
 from projections.projection import Document, Feed, Key, Projection, fold_records, rows_of
 from projections.runner import Progress, RebuildUnderWay, Runner
-from projections.store import Table, tracked
+from projections.store import OutOfStep, Table, tracked
 from projections.transactions import TRANSACTIONS
 from tests.examples import ACCOUNT, DAY, OPENED, OTHER_ACCOUNT, RESTRICTION, deposited, eur
 from tests.projections.histories import (
+    AWKWARD,
     Chronicle,
+    MemoryBatch,
     MemoryLog,
     chronicles,
     in_the_role,
     recorded,
     two_accounts,
 )
+from tests.projections.test_folds import credited
 
 NAMES = [projection.name for projection in PROJECTIONS]
 
@@ -481,3 +486,103 @@ def test_a_balance_of_more_than_64_bits_does_not_stop_a_read_model(database: str
     runner(database, log).catch_up()
     assert rows_in(database, BALANCES)[ACCOUNT,].ledger == 10**19
     assert len(rows_in(database, TRANSACTIONS)) == 10_000
+
+
+class Unreadable(Exception):
+    """What a log raises that holds what the code does not know."""
+
+
+class LogWithAnUnknownEvent(MemoryLog):
+    """Nothing can be read from it that comes after `unknown`."""
+
+    def __init__(self, records: Sequence[Recorded], unknown: int) -> None:
+        super().__init__(records)
+        self.unknown = unknown
+        self.read_by = set[str]()
+
+    def read(self, after: int, limit: int) -> MemoryBatch:
+        self.read_by.add(threading.current_thread().name)
+        batch = super().read(after, limit)
+        if batch.position >= self.unknown:
+            raise Unreadable
+        return batch
+
+
+def test_what_goes_wrong_while_reading_ahead_ends_the_runner_where_it_stands(
+    database: str,
+) -> None:
+    records = busy(300).records
+    runner(database, MemoryLog()).catch_up()
+    log = LogWithAnUnknownEvent(records, unknown=records[200].position)
+    with pytest.raises(Unreadable):
+        runner(database, log, batch=20).run(threading.Event())
+    assert len(log.read_by) == 2  # the runner's own thread, and the one that reads ahead
+    (position,) = set(stands(database).values())
+    assert 0 < position < log.unknown
+    assert_shown(database, [r for r in records if r.position <= position])
+    runner(database, MemoryLog(records)).catch_up()
+    assert_shown(database, records)
+
+
+class SlowLog(MemoryLog):
+    """Never at its end, and never in a hurry."""
+
+    def read(self, after: int, limit: int) -> MemoryBatch:
+        time.sleep(0.01)
+        return super().read(after, limit)
+
+
+def test_a_runner_that_is_behind_stops_at_once(database: str) -> None:
+    stop = threading.Event()
+    runner(database, MemoryLog()).catch_up()
+    working = threading.Thread(
+        target=runner(database, SlowLog(busy(3_000).records), batch=1).run, args=[stop]
+    )
+    working.start()
+    until(lambda: min(stands(database).values()) > 0)
+    stop.set()
+    began = time.monotonic()
+    working.join(timeout=30)
+    assert not working.is_alive()
+    assert time.monotonic() - began < 2
+
+
+def test_nothing_is_left_behind_when_a_runner_ends(database: str) -> None:
+    before = threading.active_count()
+    log = MemoryLog(busy(100).records)
+    runner(database, log, batch=10).catch_up()
+    assert threading.active_count() == before
+
+
+def test_a_table_that_was_tampered_with_is_not_written_to(database: str) -> None:
+    records = busy(100).records
+    log = MemoryLog(records[:-2])
+    with ThreadPoolExecutor(1) as thread:
+        working = thread.submit(runner(database, log).run, threading.Event())
+        until(reached(database, log.head()))
+        log.add(records[-2:-1])
+        until(reached(database, log.head()))
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("DELETE FROM readmodels.ledger_1")
+        log.add(records[-1:])
+        with pytest.raises(OutOfStep):
+            working.result(timeout=30)
+    assert set(stands(database).values()) == {records[-2].position}
+
+
+@given(texts=st.lists(st.text() | st.sampled_from(AWKWARD), min_size=1, max_size=5))
+@settings(
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_whatever_somebody_wrote_is_shown(database_url: str, texts: list[str]) -> None:
+    forget_everything(database_url)
+    movements = [
+        replace(credited(n, n), counterparty=text, reference=text)
+        for n, text in enumerate(texts, start=1)
+    ]
+    runner(database_url, MemoryLog(recorded(ACCOUNT, *OPENED, *movements))).catch_up()
+    rows = sorted(rows_in(database_url, TRANSACTIONS).values(), key=lambda row: row.position)
+    shown = [text.replace("\x00", "\ufffd") for text in texts]
+    assert [row.reference for row in rows] == [row.counterparty for row in rows] == shown

@@ -2,17 +2,21 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+import psycopg
 
 from application.bank import Bank
 from application.codec import Codec
 from application.commands import Accepted, CommandAccepted, CommandRefused
 from application.event_log import EventLog, LogUnavailable, open_log
+from application.event_log.log import followed
 from application.vault import DataKeyCreated
 from domain import AGGREGATES
 from domain.account import Account
+from domain.recorded import Recorded
 from projections import PROJECTIONS
 from projections.balance import BALANCES
 from projections.customers import CUSTOMERS
@@ -32,6 +36,8 @@ from tests.application.banking import (
 from tests.examples import ADA
 from tests.projections.histories import in_the_role
 from tests.projections.test_runner import assert_shown
+
+SKIPPED = frozenset({"command.accepted.v1", "command.refused.v1", "vault.key_created.v1"})
 
 
 @dataclass
@@ -130,3 +136,34 @@ def test_a_lag_that_is_told_is_that_of_the_log(database: str) -> None:
             assert freshness.waiting_since is None
 
     asyncio.run(work())
+
+
+def test_what_a_follower_reads_leaves_out_commands_and_passes_gaps(database: str) -> None:
+    async def work() -> None:
+        async with a_bank_at_work(database) as working:
+            log = working.log
+            accounts = await opened_accounts(working.bank, 3)
+            with psycopg.connect(database, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT nextval('ledgertwin.bank_events_notification_id_seq')"
+                    " FROM generate_series(1, 50)"
+                )
+            await asyncio.gather(
+                *(working.bank.execute(deposit(account, 1_00), clerk()) for account in accounts)
+            )
+            wanted = followed(log.records(0, 1_000), log.codec, SKIPPED)
+            for limit in (1, 7, 10, 1_000):
+                assert list(read_through(log, limit)) == wanted
+            assert len(wanted) < len(log.records(0, 1_000))
+
+    asyncio.run(work())
+
+
+def read_through(log: EventLog, limit: int) -> Iterator[Recorded]:
+    position, head = 0, log.head()
+    while position < head:
+        batch = log.read(position, limit)
+        assert position < batch.position <= head
+        yield from batch.records
+        position = batch.position
+    assert log.read(head, limit).position == head
