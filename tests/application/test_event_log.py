@@ -226,6 +226,33 @@ def test_a_log_held_for_too_long_is_unavailable(postgres_log: EventLog, database
 # --- loading --------------------------------------------------------------------------------------
 
 
+def test_looking_for_some_records_never_becomes_reading_all_of_them(
+    postgres_log: EventLog, database: str
+) -> None:
+    def look_for(stream_id: UUID, position: int) -> None:
+        with postgres_log.session() as session:
+            session.load([stream_id])
+        postgres_log.stream(stream_id)
+        postgres_log.records(position, 1)
+        postgres_log.stretch(position, position)
+
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("VACUUM ANALYZE")  # all is known to be empty
+        for _ in range(20):  # enough for the plans of empty tables to be kept
+            look_for(uuid4(), 1)
+        streams = [uuid4() for _ in range(500)]
+        append(postgres_log, [record for stream_id in streams for record in opened(stream_id)])
+        for number, stream_id in enumerate(streams[:50]):
+            look_for(stream_id, number)
+    postgres_log.close()  # which tells the statistics
+    with psycopg.connect(database) as owner:
+        read = owner.execute(
+            "SELECT seq_scan, idx_tup_fetch < 1000 FROM pg_stat_user_tables"
+            " WHERE relname = 'bank_events'"
+        ).fetchone()
+    assert read == (0, True)
+
+
 def test_a_stream_is_loaded_with_its_state_and_its_end(log: EventLog) -> None:
     stream_id = uuid4()
     records = chain(stream_id, *OPENED, deposited(5_00))
