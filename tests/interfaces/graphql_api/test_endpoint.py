@@ -1,6 +1,8 @@
 """GraphQL over HTTP: what is a request, what is not, and what a bad one is told."""
 
 import json
+import logging
+import socket
 from typing import Any
 from uuid import uuid4
 
@@ -169,3 +171,24 @@ def test_another_method_is_told_which_there_are(bank: Served, method: str) -> No
 def test_a_slash_too_many_leads_to_the_right_path(bank: Served) -> None:
     answer = bank.http.post("/graphql/", json={"query": TYPENAME})
     assert (answer.status_code, answer.headers["location"]) == (307, f"{bank.address}/graphql")
+
+
+def test_a_client_who_goes_in_the_middle_of_its_request_is_no_defect(
+    bank: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = httpx.URL(bank.address)
+    assert url.port is not None
+    with caplog.at_level(logging.INFO):
+        with socket.create_connection((url.host, url.port)) as connection:
+            connection.sendall(
+                b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+                b'content-length: 100\r\n\r\n{"query":'
+            )
+        assert send(bank, query=TYPENAME).status_code == 200
+    assert [r.message for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_a_body_in_many_pieces_is_one_request(bank: Served) -> None:
+    pieces = (bytes([byte]) for byte in b'{"query": "{ __typename }"}')
+    answer = bank.http.post("/graphql", content=pieces, headers={"content-type": JSON})
+    assert answer.json() == {"data": {"__typename": "Query"}}
