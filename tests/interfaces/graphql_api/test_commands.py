@@ -228,7 +228,15 @@ def test_an_id_of_another_type_is_an_issue(bank: Served, customer: str) -> None:
 
 
 def test_a_global_id_does_as_well_as_a_uuid(bank: Served, account: str) -> None:
-    found = bank.ask("query ($id: ID!) { account(id: $id) { id } }", id=account)
+    receipt = "... on AccountChanged { receipt { consistencyToken } }"
+    made = bank.send("depositCash", receipt, accountId=account, amount=eur("1.00"))
+    found = bank.ask(
+        """query ($id: ID!, $token: ConsistencyToken!) {
+            account(id: $id, consistency: { atLeast: $token, timeoutMs: 9000 }) { id }
+        }""",
+        id=account,
+        token=made["receipt"]["consistencyToken"],
+    )
     answer = bank.send("depositCash", accountId=found["account"]["id"], amount=eur("1.00"))
     assert answer["__typename"] == "AccountChanged"
 
