@@ -9,7 +9,7 @@ reported at once.
 
 The input types stand in the schema only. An input arrives as GraphQL has coerced it, a mapping by
 the names that clients use, and becomes the command from that: making an object of each input type
-in between took 130 us of a deposit's 1,650.
+in between took 60 us of a deposit.
 """
 
 import re
