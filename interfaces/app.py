@@ -47,7 +47,7 @@ def create_app(
     metrics = Metrics()
     graphql = graphql_endpoint(system, metrics, clock)
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.routes.append(Route(_GRAPHQL, graphql))
+    app.router.routes.append(Route(_GRAPHQL, graphql))  # for those who add a slash
     for path, answer in (
         ("/", _page),
         ("/healthz", _alive),
