@@ -267,6 +267,9 @@ class Plans:
         self._operations: OrderedDict[tuple[str, str | None], Operation | None] = OrderedDict()
         self._bytes = 0
 
+    def __len__(self) -> int:
+        return len(self._operations)
+
     def operation(self, query: str, name: str | None) -> Operation | None:
         """None for what is not valid, or cannot be planned: the executor says what is wrong."""
         key = (query, name)
