@@ -250,8 +250,10 @@ class SeveralBanks(RuleBasedStateMachine):
         for wish in burst:
             self.numbered += 1
             command_id = self.id_of("command", self.numbered)
-            if wish["clashes"]:
-                command_id = self.id_of("account", wish["other"])
+            clashing = self.id_of("account", wish["other"])
+            # Of two different ones under the same id either may come first: one is told apart.
+            if wish["clashes"] and clashing not in self.asked:
+                command_id = clashing
             command = self.command(wish, command_id)
             origin = Origin(
                 command_id=command_id, actor="clerk", expected_version=wish["expecting"]
