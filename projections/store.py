@@ -158,7 +158,8 @@ class Table:
             changes = tuple(map(is_not, self._besides_key(old), self._besides_key(new)))
             alike.setdefault(changes, []).append(new)
         for changes, changed in alike.items():
-            yield self._changing(tuple(compress(self._others, changes)), changed)
+            if any(changes):
+                yield self._changing(tuple(compress(self._others, changes)), changed)
 
     def removing(self, keys: Sequence[Key]) -> Write:
         return self._writing(self._delete, self._key_arrays(keys), len(keys))

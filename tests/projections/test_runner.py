@@ -480,6 +480,27 @@ def test_a_row_that_folds_to_nothing_is_gone(database: str) -> None:
     assert rows_in(database, Emptied()) == {}
 
 
+class Copied(Balances):
+    """Balances that a deposit makes another row of, in which nothing is different."""
+
+    name = "copied"
+
+    def fold(self, row: Balance | None, recorded: Recorded, key: Key) -> Balance | None:
+        if row is not None and isinstance(recorded.event, CashDeposited):
+            return replace(row)
+        return super().fold(row, recorded, key)
+
+
+def test_a_row_in_which_nothing_has_changed_stays_as_it_is(database: str) -> None:
+    log = MemoryLog(recorded(ACCOUNT, *OPENED))
+    copying = Runner(in_the_role(database), log, [Copied()])
+    copying.catch_up()
+    before = rows_in(database, Copied())
+    log.add(recorded(ACCOUNT, deposited(1), first_version=3, position=3))
+    assert copying.catch_up() == 3
+    assert rows_in(database, Copied()) == before
+
+
 def test_a_balance_of_more_than_64_bits_does_not_stop_a_read_model(database: str) -> None:
     huge = [deposited(10**15, 10**15 * n) for n in range(1, 10_001)]
     log = MemoryLog(recorded(ACCOUNT, *OPENED, *huge))
