@@ -92,16 +92,14 @@ def lengthen(
         tips.append(_Tip(account, stream.version, stream.head, stream.state))
     # Seeded by where it begins, so that no id of a command comes twice.
     pages = _Pages(log, tips, Random(log.head()), hot=hot)
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(url, autocommit=True) as connection:
         while transfers:
             some = min(transfers, _STRETCH)
             pages.write(connection, some)
             transfers -= some
-    with psycopg.connect(url, autocommit=True) as connection:
-        # As autovacuum does while a bank writes.
-        connection.execute(
-            "VACUUM (FREEZE, ANALYZE) ledgertwin.bank_events, ledgertwin.batch_heads"
-        )
+            # As autovacuum does while a bank writes, and while the pages are in memory.
+            connection.execute("VACUUM (FREEZE) ledgertwin.bank_events, ledgertwin.batch_heads")
+        connection.execute("ANALYZE ledgertwin.bank_events, ledgertwin.batch_heads")
     log.save([s for s in (_snapshot(log.codec, tip) for tip in tips) if s is not None])
 
 
