@@ -12,87 +12,124 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import lru_cache
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 PREPARED_MAX: Final = 256
 """On one connection, whose server process keeps the plan of each: when there are more, all are made
 anew."""
 
+_FAILED: Final = frozenset({ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED})
 _MARK: Final = re.compile(rb"%[sbt%]")
 _HARMLESS: Final = re.compile(r"(?!null$)[\w.:+/=-]+", re.ASCII | re.IGNORECASE)
 """What an array's text may hold without quotes."""
 
 
+class _Asked(NamedTuple):
+    question: bytes
+    parameters: list[bytes | None]
+    answer: "asyncio.Future[PGresult]"
+
+
 class AskingConnection(AsyncConnection[Any]):
-    """A connection that is asked one question at a time, whoever asks."""
+    """A connection to which questions are sent together if they are asked together.
+
+    All that is asked in one turn of the loop is one exchange with the server. Nobody who stops
+    waiting disturbs it: it comes to its end by itself.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._asked = asyncio.Lock()
         self._names: dict[bytes, bytes] = {}
         self._numbers = count()
         self._loading = Transformer(self)
+        self._waiting: list[_Asked] = []
+        self._exchanging: asyncio.Task[None] | None = None
 
-    async def ask(self, question: bytes, parameters: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
-        """The rows that a statement gives; its parameters are $1, $2 and so on."""
-        async with self._asked:
-            name = self._names.get(question) or await self._prepare(question)
-            self.pgconn.send_query_prepared(name, [as_text(value) for value in parameters])
-            (result,) = await self._results()
-            return self._rows(result)
+    def put(self, question: bytes, parameters: Sequence[Any] = ()) -> "asyncio.Future[PGresult]":
+        """Ask a statement, whose parameters are $1, $2 and so on; the answer is for `rows`."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[PGresult] = loop.create_future()
+        self._waiting.append(_Asked(question, [as_text(p) for p in parameters], answer))
+        if self._exchanging is None:
+            self._exchanging = loop.create_task(self._exchange())
+        return answer
 
-    async def tell(self, statements: bytes) -> Sequence[tuple[Any, ...]]:
-        """The rows that the last of some statements gives, which are sent together."""
-        async with self._asked:
-            self.pgconn.send_query(statements)
-            return self._rows((await self._results())[-1])
+    def rows(self, answer: PGresult) -> Sequence[tuple[Any, ...]]:
+        self._loading.set_pgresult(answer)
+        return self._loading.load_rows(0, answer.ntuples, tuple)
 
-    async def _prepare(self, question: bytes) -> bytes:
-        if len(self._names) == PREPARED_MAX:
-            self._names.clear()
-            self.pgconn.send_query(b"DEALLOCATE ALL")
-            await self._results()
-        name = b"question_%d" % next(self._numbers)
-        self.pgconn.send_prepare(name, question)
-        await self._results()
-        self._names[question] = name
-        return name
+    async def ask(
+        self, question: bytes, parameters: Sequence[Any] = ()
+    ) -> Sequence[tuple[Any, ...]]:
+        """The rows that a statement gives."""
+        return self.rows(await self.put(question, parameters))
 
-    async def _results(self) -> list[PGresult]:
-        """All that the server answers. If nobody waits any more, the pool closes the connection: it
-        is in the middle of something."""
+    async def _exchange(self) -> None:
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, []
+                try:
+                    await self._answer(asked)
+                except psycopg.Error as error:
+                    for one in asked:
+                        _settle(one.answer, error=error)
+        finally:
+            self._exchanging = None
+
+    async def _answer(self, asked: Sequence[_Asked]) -> None:
+        """Send all, and hand out the answers. Nothing is answered after a failure."""
         pgconn, loop = self.pgconn, asyncio.get_running_loop()
+        if len(self._names) > PREPARED_MAX:  # seldom: the loop may wait for it
+            self._names.clear()
+            pgconn.exec_(b"DEALLOCATE ALL")
+        pgconn.enter_pipeline_mode()
+        fresh = [self._send(one) for one in asked]
+        pgconn.pipeline_sync()
         while pgconn.flush():
             await _until(loop.add_writer, loop.remove_writer, pgconn.socket)
-        results: list[PGresult] = []
-        while True:
-            if pgconn.is_busy():
-                await _until(loop.add_reader, loop.remove_reader, pgconn.socket)
-                pgconn.consume_input()
-            elif (result := pgconn.get_result()) is not None:
-                results.append(result)
+        for one, is_fresh in zip(asked, fresh, strict=True):
+            prepared = await self._result() if is_fresh else None
+            result = await self._result()
+            if prepared is not None and prepared.status != ExecStatus.COMMAND_OK:
+                result = prepared
+            if result.status in _FAILED:
+                self._names.pop(one.question, None)
+                _settle(one.answer, error=_error(result))
             else:
-                break
-        for result in results:
-            if result.status == ExecStatus.FATAL_ERROR:
-                raise self._error(result)
-        return results
+                _settle(one.answer, result)
+        synchronised = await self._next()
+        assert synchronised is not None
+        pgconn.exit_pipeline_mode()
 
-    def _error(self, result: PGresult) -> psycopg.Error:
-        if self.pgconn.status == ConnStatus.BAD:
-            return psycopg.OperationalError(result.error_message.decode(errors="replace"))
-        return error_from_result(result)
+    def _send(self, one: _Asked) -> bool:
+        """Whether it had to be prepared first."""
+        name = self._names.get(one.question)
+        if fresh := name is None:
+            name = self._names[one.question] = b"question_%d" % next(self._numbers)
+            self.pgconn.send_prepare(name, one.question)
+        self.pgconn.send_query_prepared(name, one.parameters)
+        return fresh
 
-    def _rows(self, result: PGresult) -> Sequence[tuple[Any, ...]]:
-        self._loading.set_pgresult(result)
-        return self._loading.load_rows(0, result.ntuples, tuple)
+    async def _result(self) -> PGresult:
+        """Of one thing that was sent; the server says after each that this was all."""
+        result = await self._next()
+        assert result is not None
+        assert await self._next() is None
+        return result
+
+    async def _next(self) -> PGresult | None:
+        pgconn, loop = self.pgconn, asyncio.get_running_loop()
+        while pgconn.is_busy():
+            await _until(loop.add_reader, loop.remove_reader, pgconn.socket)
+            pgconn.consume_input()
+        return pgconn.get_result()
 
 
 @lru_cache(maxsize=4 * PREPARED_MAX)
@@ -128,13 +165,30 @@ def _plain(value: Any) -> Any:
 async def _until(add: Callable[..., Any], remove: Callable[[int], Any], socket: int) -> None:
     """Until a socket can be read from, or written to."""
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    add(socket, _settle, ready)
+    add(socket, _settle, ready, None)
     try:
         await ready
     finally:
         remove(socket)
 
 
-def _settle(ready: "asyncio.Future[None]") -> None:
-    if not ready.done():
-        ready.set_result(None)
+def _settle(
+    future: "asyncio.Future[Any]", result: Any = None, error: Exception | None = None
+) -> None:
+    """Unless whoever waited has gone."""
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+        future.exception()  # whoever asked several things may only look at the first answer
+    else:
+        future.set_result(result)
+
+
+def _error(result: PGresult) -> psycopg.Error:
+    if result.status == ExecStatus.PIPELINE_ABORTED:
+        return psycopg.errors.PipelineAborted("what was asked before has failed")
+    error = error_from_result(result)
+    if error.sqlstate is None:  # it is not the server that says so
+        return psycopg.OperationalError(str(error))
+    return error

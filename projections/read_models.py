@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, LiteralString, NamedTuple, Self, TypeVar
 import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq.abc import PGresult
 from psycopg_pool import AsyncConnectionPool
 
 from domain.value import value
@@ -26,6 +27,7 @@ Row = TypeVar("Row")
 
 logger = logging.getLogger(__name__)
 
+_BEGIN: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _OPERATORS: Final = frozenset({"=", "<", "<=", ">", ">=", "in"})
 _TRIES: Final = 5
 _STATEMENTS: Final = 512
@@ -40,6 +42,8 @@ _PLANNING: Final = " ".join(
     for setting in (
         "plan_cache_mode=force_generic_plan",
         "enable_sort=off",
+        "enable_hashjoin=off",
+        "enable_mergejoin=off",
         "jit=off",
         "datestyle=ISO",
     )
@@ -49,9 +53,11 @@ _PLANNING: Final = " ".join(
 # that it has seen would say that a bank with nothing to do falls behind.
 _STANDS: Final = b"""
 SELECT p.name, p.position, p.generation, p.recorded_at, log.head,
-    (SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz
-     FROM ledgertwin.bank_events AS e
-     WHERE e.notification_id > p.position ORDER BY e.notification_id LIMIT 1)
+    CASE WHEN p.position < log.head THEN
+        (SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz
+         FROM ledgertwin.bank_events AS e
+         WHERE e.notification_id > p.position ORDER BY e.notification_id LIMIT 1)
+    END
 FROM ledgertwin.projections AS p
 CROSS JOIN (SELECT coalesce(max(notification_id), 0) AS head FROM ledgertwin.bank_events) AS log
 """
@@ -101,19 +107,41 @@ class Page(Generic[Row]):
     has_more: bool
 
 
+class Moved(Exception):
+    """A read model was rebuilt since it was last read: what was asked has to be asked again."""
+
+
 class Snapshot:
     """The read models at one moment. Safe to use from several tasks at once."""
 
-    def __init__(
-        self,
-        connection: AskingConnection,
-        tables: Mapping[str, Table],
-        freshness: Mapping[str, Freshness],
-    ) -> None:
-        self.freshness = freshness
-        """By projection name: what was not built yet is missing."""
+    def __init__(self, connection: AskingConnection, in_use: "_InUse") -> None:
         self._connection = connection
-        self._tables = tables
+        self._in_use = in_use
+        self._beginning = in_use.begin(connection)
+        self._freshness: Mapping[str, Freshness] | None = None
+
+    async def begun(self) -> Self:
+        """Itself, once it is known of which moment it is.
+
+        Moved if what was thought to be in use is not. UndefinedTable if that is even gone.
+        """
+        if self._freshness is None:
+            for answer in self._beginning:
+                stands = await answer
+            self.stands = self._connection.rows(stands)
+            self._in_use.check(self.stands)
+            self._freshness = _freshness(self.stands)
+        return self
+
+    @property
+    def freshness(self) -> Mapping[str, Freshness]:
+        """By projection name: what was not built yet is missing. Known once it has `begun`."""
+        assert self._freshness is not None
+        return self._freshness
+
+    @property
+    def is_begun(self) -> bool:
+        return self._freshness is not None
 
     @property
     def position(self) -> int:
@@ -194,15 +222,16 @@ class Snapshot:
         return [table.read(row) for row in await self._rows(projection, query, parameters)]
 
     def _table(self, projection: Projection[Any]) -> Table:
-        if projection.name not in self._tables:
+        table = self._in_use.tables.get(projection.name)
+        if table is None:
             raise NotReady(f"the read model {projection.name} has not been built yet")
-        return self._tables[projection.name]
+        return table
 
     async def _rows(
         self, projection: Projection[Any], query: bytes, parameters: Sequence[Any]
     ) -> Sequence[tuple[Any, ...]]:
         try:
-            return await self._connection.ask(question(query), parameters)
+            return await self._asked(query, parameters)
         except psycopg.errors.UndefinedColumn as error:
             # The table in use was made by code whose rows were different ones.
             raise NotReady(
@@ -213,7 +242,12 @@ class Snapshot:
         self, query: LiteralString, parameters: Sequence[Any]
     ) -> Sequence[tuple[Any, ...]]:
         """What a query over any tables gives at this moment; %s stands for each parameter."""
-        return await self._connection.ask(question(query.encode()), parameters)
+        return await self._asked(query.encode(), parameters)
+
+    async def _asked(self, query: bytes, parameters: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+        answer = self._connection.put(question(query), parameters)
+        await self.begun()
+        return self._connection.rows(await answer)
 
 
 class ReadModels:
@@ -239,10 +273,9 @@ class ReadModels:
             min_size=1,
             max_size=connections,
             timeout=5.0,
-            configure=_prepared,
             open=False,
         )
-        self._in_use = _InUse({})
+        self._in_use = _InUse(self._projections)
         self._positions: dict[str, int] = {}
         self._waiting: list[tuple[int, frozenset[str], asyncio.Future[None]]] = []
         self._listening: asyncio.Task[None] | None = None
@@ -265,19 +298,23 @@ class ReadModels:
         await self._pool.close()
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Snapshot]:
+    async def snapshot(self, *, hurried: bool = False) -> AsyncIterator[Snapshot]:
         """All that is read from it is of one moment, and its freshness is told truthfully.
 
         ReadModelsUnavailable if the database is away. To be held for as long as a request takes:
         a rebuild that ends meanwhile waits for it before it drops the old tables.
+
+        A `hurried` one has not begun yet: it begins in the same exchange with the database in which
+        it is first asked something. Whoever asks must be ready to begin again without hurry when
+        anything is raised, such as Moved.
         """
         try:
-            connection, snapshot = await self._begun()
+            connection, snapshot = await (self._hurried() if hurried else self._begun())
             try:
                 yield snapshot
             finally:
                 with suppress(psycopg.OperationalError):
-                    await connection.tell(b"ROLLBACK")
+                    await connection.ask(b"ROLLBACK")
                 await self._pool.putconn(connection)
         except psycopg.OperationalError as error:
             raise ReadModelsUnavailable(str(error)) from error
@@ -313,6 +350,10 @@ class ReadModels:
         finally:
             self._waiting.remove(waiting)
 
+    async def _hurried(self) -> tuple[AskingConnection, Snapshot]:
+        connection = await self._pool.getconn()
+        return connection, Snapshot(connection, self._in_use)
+
     async def _begun(self) -> tuple[AskingConnection, Snapshot]:
         try:
             return await self._begun_once()
@@ -334,28 +375,15 @@ class ReadModels:
         stand: one exchange. Locks are taken before the snapshot, so tables that are named in it and
         locked are there until the end; if it names others than were locked, begin again."""
         for _ in range(_TRIES):
-            in_use = self._in_use
+            snapshot = Snapshot(connection, self._in_use)
             try:
-                stands = await connection.tell(in_use.beginning)
+                return await snapshot.begun()
+            except Moved:
+                self._in_use = _InUse(self._projections, snapshot.stands)
             except psycopg.errors.UndefinedTable:
-                await connection.tell(b"ROLLBACK")
-                stands = await connection.tell(_InUse({}).beginning)
-            generations = {
-                name: generation for name, _, generation, *_ in stands if name in self._projections
-            }
-            if in_use.generations == generations:
-                return Snapshot(connection, in_use.tables, _freshness(stands))
-            self._in_use = self._now_in_use(generations)
-            await connection.tell(b"ROLLBACK")
+                self._in_use = _InUse(self._projections)
+            await connection.ask(b"ROLLBACK")
         raise psycopg.OperationalError("the read models are swapped faster than they can be read")
-
-    def _now_in_use(self, generations: Mapping[str, int]) -> "_InUse":
-        return _InUse(
-            {
-                name: Table(self._projections[name], generation)
-                for name, generation in generations.items()
-            }
-        )
 
     def _reached(self, position: int, names: Iterable[str]) -> bool:
         return all(self._positions.get(name, -1) >= position for name in names)
@@ -396,21 +424,32 @@ class ReadModels:
 class _InUse:
     """The tables that were found in use, and the statements that begin to read them."""
 
-    def __init__(self, tables: Mapping[str, Table]) -> None:
-        self.tables = tables
-        self.generations = {name: table.generation for name, table in tables.items()}
+    def __init__(
+        self, projections: Mapping[str, Projection[Any]], stands: Iterable[tuple[Any, ...]] = ()
+    ) -> None:
+        self._projections = projections
+        self._generations = self._of(stands)
+        self.tables = {
+            name: Table(projections[name], generation)
+            for name, generation in self._generations.items()
+        }
         # Whoever locks several tables does so in the order of their names.
-        names = [t.identifier for _, t in sorted(tables.items())]
-        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE;").format(sql.SQL(", ").join(names))
-        self.beginning = (
-            sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {} EXECUTE stands")
-            .format(lock if names else sql.SQL(""))
-            .as_bytes()
-        )
+        names = [t.identifier for _, t in sorted(self.tables.items())]
+        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.SQL(", ").join(names))
+        self._questions = (_BEGIN, *([lock.as_bytes()] if names else ()), _STANDS)
 
+    def begin(self, connection: AskingConnection) -> "Sequence[asyncio.Future[PGresult]]":
+        """The last answer is where everything stands."""
+        return [connection.put(asked) for asked in self._questions]
 
-async def _prepared(connection: AskingConnection) -> None:
-    await connection.tell(b"PREPARE stands AS " + _STANDS)
+    def check(self, stands: Iterable[tuple[Any, ...]]) -> None:
+        """Moved, if they are not the tables in use."""
+        if self._of(stands) != self._generations:
+            raise Moved
+
+    def _of(self, stands: Iterable[tuple[Any, ...]]) -> Mapping[str, int]:
+        """The generations in use, of the projections that are read."""
+        return {name: generation for name, _, generation, *_ in stands if name in self._projections}
 
 
 def _freshness(stands: Iterable[tuple[Any, ...]]) -> dict[str, Freshness]:

@@ -7,8 +7,8 @@ their accounts costs as many queries as a list of one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -27,7 +27,7 @@ from interfaces.graphql_api.values import Consistency, ReadMeta
 from interfaces.metrics import Metrics
 from interfaces.system import System
 from projections.projection import Document
-from projections.read_models import ReadModelsUnavailable, Snapshot
+from projections.read_models import Freshness, ReadModelsUnavailable, Snapshot
 
 T = TypeVar("T")
 
@@ -44,21 +44,21 @@ class LastKnown:
     """What was last read of the read models' freshness: told while the database is away."""
 
     def __init__(self) -> None:
-        self._meta: ReadMeta | None = None
-        self._seen: datetime | None = None
+        self._freshness: Mapping[str, Freshness] | None = None
+        self._seen = datetime.min.replace(tzinfo=UTC)
 
-    def see(self, meta: ReadMeta) -> None:
-        self._meta, self._seen = meta, datetime.now(UTC)
+    def see(self, freshness: Mapping[str, Freshness]) -> None:
+        self._freshness, self._seen = freshness, datetime.now(UTC)
 
     def staleness(self) -> Mapping[str, Any]:
         """How old the last known state is by now; nothing but nulls if there never was one."""
-        if self._meta is None or self._seen is None:
+        if self._freshness is None:
             return {"position": None, "asOf": None, "lagMs": None}
-        age = datetime.now(UTC) - self._seen + timedelta(milliseconds=self._meta.lag_ms)
-        as_of = self._meta.as_of
+        meta = _meta(self._freshness, self._seen)
+        age = datetime.now(UTC) - self._seen + timedelta(milliseconds=meta.lag_ms)
         return {
-            "position": str(self._meta.position),
-            "asOf": as_of.isoformat().replace("+00:00", "Z") if as_of else None,
+            "position": str(meta.position),
+            "asOf": meta.as_of.isoformat().replace("+00:00", "Z") if meta.as_of else None,
             "lagMs": age // timedelta(milliseconds=1),
         }
 
@@ -129,6 +129,7 @@ class Context(BaseContext):
         self._held = AsyncExitStack()
         self._snapshot: Snapshot | None = None
         self._meta: ReadMeta | None = None
+        self._hurried = False
         self._waits: set[asyncio.Future[bool]] = set()
         self._loaders: dict[Any, Loader] = {}
         self.known: Mapping[str, Known] = {}
@@ -136,9 +137,22 @@ class Context(BaseContext):
 
     async def close(self) -> None:
         """Give the snapshot back. If the database went away meanwhile, there is nothing to give."""
+        if self._snapshot is not None and self._snapshot.is_begun:
+            self.last_known.see(self._snapshot.freshness)
         self._snapshot = self._meta = None
         with suppress(psycopg.OperationalError, ReadModelsUnavailable):
             await self._held.aclose()
+
+    @asynccontextmanager
+    async def hurried(self) -> AsyncIterator[None]:
+        """For a plan: its first question need not wait to hear which moment it asks about, as all
+        is asked again, without hurry, if the plan fails."""
+        self._hurried = True
+        try:
+            yield
+        finally:
+            self._hurried = False
+            await self.forget_reads()
 
     async def forget_reads(self) -> None:
         """What is read from now on is of a later moment: something was written.
@@ -162,14 +176,14 @@ class Context(BaseContext):
         async with self._opening:
             if self._snapshot is None:
                 read_models = self.system.read_models
-                self._snapshot = await self._held.enter_async_context(read_models.snapshot())
-                self._meta = _meta(self._snapshot)
-                self.last_known.see(self._meta)
+                opening = read_models.snapshot(hurried=self._hurried)
+                self._snapshot = await self._held.enter_async_context(opening)
             return self._snapshot
 
     async def meta(self) -> ReadMeta:
-        await self.snapshot()
-        assert self._meta is not None
+        begun = await (await self.snapshot()).begun()
+        if self._meta is None:
+            self._meta = _meta(begun.freshness, datetime.now(UTC))
         return self._meta
 
     async def at_least(self, consistency: Consistency | None) -> None:
@@ -282,13 +296,12 @@ class Info(strawberry.Info[Context, None]):
     """How PostgreSQL writes an edge of the page that is asked for, if it is to (see written.py)."""
 
 
-def _meta(snapshot: Snapshot) -> ReadMeta:
+def _meta(freshness: Mapping[str, Freshness], now: datetime) -> ReadMeta:
     """The read model that stands furthest back speaks for all."""
-    stands = sorted(snapshot.freshness.values(), key=lambda stand: stand.position)
-    now = datetime.now(UTC)
+    stands = sorted(freshness.values(), key=lambda stand: stand.position)
     lag = max((stand.lag(now) for stand in stands), default=timedelta(0))
     return ReadMeta(
-        position=Position(snapshot.position),
+        position=Position(stands[0].position if stands else 0),
         as_of=stands[0].recorded_at if stands else None,
         lag_ms=lag // timedelta(milliseconds=1),
         schema_version=SCHEMA_VERSION,

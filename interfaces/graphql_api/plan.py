@@ -203,6 +203,9 @@ class Root:
     write: Write
     lasting: bool
     """Whether its value means something to the executor too."""
+    once: bool
+    """Whether it has an effect, and must not be called again even if it failed. What a query found
+    wrong with the request is not looked for again either: it may have waited for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +242,8 @@ async def _resolved(root: Root, run: Run, known: dict[str, Known]) -> Any:
         if isawaitable(value):
             value = await value
     except Exception as error:
-        known[root.key] = Known(error=error)
+        if root.once or isinstance(error, GraphQLError):
+            known[root.key] = Known(error=error)
         raise
     if root.lasting:
         known[root.key] = Known(value=value)
@@ -384,18 +388,18 @@ class _Selection:
         collected = collect_fields(
             self._schema, self._fragments, self._values, root_type, self._operation.node
         )
+        serial = self._operation.type is OperationType.MUTATION
         roots: list[Root] = []
         for key, details in collected.grouped_field_set.items():
             label = f'{"," if roots else ""}"{key}":'
             name = details[0].node.name.value
             if name == "__typename":
                 constant = _constant(f'"{root_type.name}"')
-                roots.append(Root(key, label, _nothing, constant, lasting=False))
+                roots.append(Root(key, label, _nothing, constant, lasting=False, once=False))
                 continue
             resolve, edge = self._resolver(_field(root_type, name), details)
             write = self._write(_field(root_type, name).type, details)
-            roots.append(Root(key, label, resolve, write, lasting=edge is None))
-        serial = self._operation.type is OperationType.MUTATION
+            roots.append(Root(key, label, resolve, write, lasting=edge is None, once=serial))
         return Plan(tuple(roots), serial)
 
     def fields(
@@ -620,8 +624,11 @@ def _text(type_: Any) -> Text:
         if value is None:
             raise NotPlanned("null")
         shown = serialize(value)
-        if type(shown) is str:
+        kind = type(shown)
+        if kind is str:
             return encode_basestring_ascii(shown)
+        if kind is int:
+            return str(shown)
         if shown is None:
             raise NotPlanned("null")
         return dumps(shown, separators=(",", ":"))

@@ -165,12 +165,12 @@ class BankSchema(strawberry.Schema):
         known: dict[str, Known] = {}
         try:
             given = operation.given(variables)
-            body = await operation.plan(given).answer(context, given, known)
+            async with context.hurried():
+                body = await operation.plan(given).answer(context, given, known)
         except Exception:  # noqa: BLE001
             # Not lost: the executor comes to it again, and says so in the answer.
             context.known = known
             return None
-        await context.close()
         context.metrics.requested(errors=False)
         return body
 

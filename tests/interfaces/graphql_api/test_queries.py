@@ -391,17 +391,12 @@ def test_many_customers_cost_as_many_queries_as_one(bank: Served) -> None:
 def counted() -> Iterator[list[str]]:
     """The statements that reads send to the database meanwhile."""
     found: list[str] = []
-    asked, told = AskingConnection.ask, AskingConnection.tell
+    put = AskingConnection.put
 
-    async def asking(self: Any, question: bytes, parameters: Any) -> Any:
+    def putting(self: Any, question: bytes, parameters: Any = ()) -> Any:
         found.append(question.decode())
-        return await asked(self, question, parameters)
-
-    async def telling(self: Any, statements: bytes) -> Any:
-        found.append(statements.decode())
-        return await told(self, statements)
+        return put(self, question, parameters)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(AskingConnection, "ask", asking)
-        patched.setattr(AskingConnection, "tell", telling)
+        patched.setattr(AskingConnection, "put", putting)
         yield found
