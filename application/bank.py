@@ -105,12 +105,24 @@ class _Request:
     callers: "list[asyncio.Future[Outcome]]"
 
 
+@dataclass(slots=True, eq=False)
+class _Known:
+    """What is remembered of a command, `head` being the hash of its record: its outcome, once that
+    is on disk; what it wrote, until then or if somebody has asked."""
+
+    fingerprint: str
+    head: str
+    outcome: Outcome | None = None
+    written: Sequence[tuple[UUID, Any]] | None = None
+
+
 class _Judged(NamedTuple):
     """A command whose outcome is known once record number `last` of its batch has a position."""
 
     request: _Request
     recorded: CommandAccepted | CommandRefused
     last: int
+    known: _Known
 
 
 @dataclass(slots=True, eq=False)
@@ -184,40 +196,43 @@ class _Recent(dict[UUID, T]):
 
 
 class _Memory:
-    """What the bank remembers: streams up to their speculative ends, and outcomes of commands.
+    """What the bank remembers: streams up to their speculative ends, and commands.
 
-    Of a command that is not yet on disk it remembers the stream and what it wrote, like of anything
-    else that the next one is judged on; afterwards only the outcome.
-
-    All are bounded, far above what the batches in flight can touch: what they build on is never
+    Both are bounded, far above what the batches in flight can touch: what they build on is never
     forgotten.
     """
 
     def __init__(self) -> None:
         self.streams = _Recent[Stream]()
-        self.outcomes = _Recent[tuple[str, Outcome]]()
-        self.written = _Recent[Sequence[tuple[UUID, Any]]]()
+        self.commands = _Recent[_Known]()
 
     def stream(self, stream_id: UUID) -> Stream:
         try:
             return self.streams[stream_id]
         except KeyError:
-            raise _NotLoaded(stream_id=stream_id) from None
+            known = self.commands.find(stream_id)
+            if known is None:
+                raise _NotLoaded(stream_id=stream_id) from None
+            return Stream(version=1, head=known.head, state=None)
 
-    def settle(self, command_id: UUID, fingerprint: str, outcome: Outcome) -> None:
-        self.outcomes[command_id] = (fingerprint, outcome)
-        self.streams.forget(command_id)
-        self.written.forget(command_id)
+    def remember(self, stream_id: UUID, stream: Stream) -> None:
+        """Keep what was loaded. The record of a command is kept as its outcome."""
+        if stream.last is not None and isinstance(stream.last[1], CommandAccepted | CommandRefused):
+            position, recorded = stream.last
+            outcome = outcome_of(stream_id, position, recorded)
+            self.commands[stream_id] = _Known(recorded.fingerprint, stream.head, outcome)
+        else:
+            self.streams[stream_id] = stream
 
-    def void(self) -> None:
+    def void(self, requests: Iterable[_Request]) -> None:
         """Only what is on disk for certain is kept: outcomes never change."""
         self.streams.clear()
-        self.written.clear()
+        for request in requests:
+            self.commands.forget(request.origin.command_id)
 
     def trim(self) -> None:
         self.streams.trim(CACHED_STREAMS)
-        self.outcomes.trim(CACHED_OUTCOMES)
-        self.written.trim(CACHED_OUTCOMES)
+        self.commands.trim(CACHED_OUTCOMES)
 
 
 class _History:
@@ -237,12 +252,13 @@ class _History:
         return stream.state
 
     def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
-        written = self._memory.written.find(command_id)
-        if written is not None:
-            return written
-        if self._memory.stream(command_id).version > 0:
-            raise _NotLoaded(written_by=command_id)
-        self.read[command_id] = 0  # "there is none such" must still be true when it is recorded
+        known = self._memory.commands.find(command_id)
+        if known is not None:
+            if known.written is None:
+                raise _NotLoaded(written_by=command_id)
+            return known.written
+        if self._memory.stream(command_id).version == 0:
+            self.read[command_id] = 0  # that there is none must still be true when it is recorded
         return ()
 
 
@@ -307,7 +323,7 @@ class _Entry:
         for staged in (self._records, self._events, self._tips, self._keys, self._values):
             staged.clear()
 
-    def into(self, batch: _Batch, read: Mapping[UUID, int]) -> None:
+    def into(self, batch: _Batch, fingerprint: str, read: Mapping[UUID, int]) -> _Known:
         """It happened, if the batch does. What it has read must not have changed by then."""
         tips, streams = self._tips, self._memory.streams
         for stream_id, tip in tips.items():
@@ -320,14 +336,17 @@ class _Entry:
                 if state is not None:
                     snapshot = Snapshot(stream_id, latest, head, type(state), state)
                     batch.snapshots[stream_id] = snapshot
-        streams[self._command_id] = tips[self._command_id]
-        self._memory.written[self._command_id] = self._events[:-1]  # the last is its own record
+        written = self._events[:-1]  # the last is its own record
+        known = _Known(fingerprint, tips[self._command_id].head, written=written)
+        streams.forget(self._command_id)
+        self._memory.commands[self._command_id] = known
         for stream_id, version in read.items():
             if stream_id not in tips:
                 batch.guards.setdefault(stream_id, version)
         batch.records += self._records
         batch.vault_keys += self._keys
         batch.vault_values += self._values
+        return known
 
 
 class Bank:
@@ -520,7 +539,7 @@ class Bank:
     ) -> None:
         """A batch was not written, so it is void, and so is all that was judged on top of it."""
         requests = [*writing.requests, *judging.requests]
-        self._forget()
+        self._forget(requests)
         if not isinstance(error, Conflict):
             self._fail(requests, error or Unavailable())
             return
@@ -535,7 +554,7 @@ class Bank:
                 await self._judge_all(batch, requests, session)
                 positions = await self._in_thread(session.append, batch.append())
         except Exception as error:  # noqa: BLE001 -- handed on to the callers
-            self._forget()
+            self._forget(requests)
             self._fail(requests, error)
         else:
             self._settle(batch, positions)
@@ -551,9 +570,9 @@ class Bank:
             raise
         await self._in_thread(session.__exit__, None, None, None)
 
-    def _forget(self) -> None:
+    def _forget(self, requests: Iterable[_Request]) -> None:
         """What was judged since the last write is void, and others may have written meanwhile."""
-        self._memory.void()
+        self._memory.void(requests)
         self._vault.forget_unconfirmed()
 
     def _settle(self, batch: _Batch, positions: Sequence[int]) -> None:
@@ -563,7 +582,7 @@ class Bank:
         for judged in batch.judged:
             origin = judged.request.origin
             outcome = outcome_of(origin.command_id, positions[judged.last], judged.recorded)
-            self._memory.settle(origin.command_id, judged.request.fingerprint, outcome)
+            judged.known.outcome, judged.known.written = outcome, None
             self._answer(judged.request, outcome)
         self._memory.trim()
         # What falls due while others are being taken waits for its turn, or a busy account might
@@ -597,14 +616,12 @@ class Bank:
         """Judge one command on what is in memory, and put what happens into the batch: all of it
         or, when something is raised or lacking, nothing."""
         command_id = request.origin.command_id
-        known = self._memory.outcomes.find(command_id)
-        taken = self._memory.streams.find(command_id)
-        if known is None and taken is not None:
-            known = _on_record(command_id, taken)
+        known = self._memory.commands.find(command_id)
         if known is not None:
             self._looking_up = LOOK_UP_AFTER_REPLAY
-            self._answer(request, _replayed(request, *known))
+            self._answer(request, _replayed(request, known))
             return None
+        taken = self._memory.streams.find(command_id)
         if (taken or _NEW).version > 0 or command_id in request.streams:
             self._answer(request, CommandIdReused())  # it is the id of an account, say
             return None
@@ -620,8 +637,8 @@ class Bank:
             entry.discard()
             self._answer(request, error)
             return None
-        entry.into(batch, history.read)
-        batch.judged.append(_Judged(request, recorded, len(batch.records) - 1))
+        known = entry.into(batch, request.fingerprint, history.read)
+        batch.judged.append(_Judged(request, recorded, len(batch.records) - 1, known))
         return None
 
     def _recorded(
@@ -663,11 +680,11 @@ class Bank:
 
     def _missing(self, requests: Iterable[_Request], *, ids: bool) -> Sequence[UUID]:
         """What is known to be needed and is not in memory, once each; with the commands' `ids`."""
-        streams, outcomes = self._memory.streams, self._memory.outcomes
+        streams, commands = self._memory.streams, self._memory.commands
         missing: dict[UUID, None] = {}
         for request in requests:
             command_id = request.origin.command_id
-            if outcomes.holds(command_id):
+            if commands.holds(command_id):
                 continue
             for stream_id in (command_id, *request.streams) if ids else request.streams:
                 if not streams.holds(stream_id):
@@ -697,24 +714,19 @@ class Bank:
             self._vault.prepare(subjects)
         if missing:
             with nullcontext(session) if session else self._log.session() as opened:
-                self._remember(opened.load(missing))
+                for stream_id, stream in opened.load(missing).items():
+                    self._memory.remember(stream_id, stream)
 
     def _load_lacking(self, session: Session | None, lacking: _NotLoaded) -> None:
+        if lacking.stream_id is not None:
+            self._load(session, [lacking.stream_id], ())
+            return
+        assert lacking.written_by is not None
         with nullcontext(session) if session else self._log.session() as opened:
-            if lacking.written_by is not None:
-                written = opened.written_by(lacking.written_by)
-                self._memory.written[lacking.written_by] = written
-            else:
-                assert lacking.stream_id is not None
-                self._remember(opened.load([lacking.stream_id]))
-
-    def _remember(self, streams: Mapping[UUID, Stream]) -> None:
-        """Keep what was loaded; the record of a command is kept as its outcome."""
-        for stream_id, stream in streams.items():
-            known = _on_record(stream_id, stream)
-            if known is not None:
-                self._memory.outcomes[stream_id] = known
-            self._memory.streams[stream_id] = stream
+            written = opened.written_by(lacking.written_by)
+        known = self._memory.commands.find(lacking.written_by)
+        if known is not None:
+            known.written = written
 
     def _snapshot(self, snapshots: Sequence[Snapshot]) -> None:
         try:
@@ -735,16 +747,9 @@ def _attributes(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda obj: tuple([getattr(obj, name) for name in names])
 
 
-def _on_record(command_id: UUID, stream: Stream) -> tuple[str, Outcome] | None:
-    """The fingerprint and outcome of a command, if the stream is one's and was read."""
-    if stream.last is None or not isinstance(stream.last[1], CommandAccepted | CommandRefused):
-        return None
-    position, recorded = stream.last
-    return recorded.fingerprint, outcome_of(command_id, position, recorded)
-
-
-def _replayed(request: _Request, fingerprint: str, outcome: Outcome) -> Outcome | CommandIdReused:
+def _replayed(request: _Request, known: _Known) -> Outcome | CommandIdReused:
     """What a repeated id gets: the first outcome, if it is the same command by the same actor."""
-    if fingerprint != request.fingerprint:
+    if known.fingerprint != request.fingerprint:
         return CommandIdReused()
-    return replace(outcome, replayed=True)
+    assert known.outcome is not None, "whoever sends it while it is judged waits with the first"
+    return replace(known.outcome, replayed=True)
