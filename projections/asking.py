@@ -8,7 +8,7 @@ Python values of columns are psycopg's.
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 from itertools import count
@@ -93,19 +93,25 @@ class AskingConnection(AsyncConnection[Any]):
         fresh = [self._send(one) for one in asked]
         pgconn.pipeline_sync()
         while pgconn.flush():
-            await _until(loop.add_writer, loop.remove_writer, pgconn.socket)
-        for one, is_fresh in zip(asked, fresh, strict=True):
-            prepared = await self._result() if is_fresh else None
-            result = await self._result()
-            if prepared is not None and prepared.status != ExecStatus.COMMAND_OK:
-                result = prepared
-            if result.status in _FAILED:
-                self._names.pop(one.question, None)
-                _settle(one.answer, error=_error(result))
-            else:
-                _settle(one.answer, result)
-        synchronised = await self._next()
-        assert synchronised is not None
+            await _writable(pgconn.socket)
+        readable = asyncio.Event()
+        socket = pgconn.socket
+        loop.add_reader(socket, readable.set)
+        try:
+            for one, is_fresh in zip(asked, fresh, strict=True):
+                prepared = await self._result(readable) if is_fresh else None
+                result = await self._result(readable)
+                if prepared is not None and prepared.status != ExecStatus.COMMAND_OK:
+                    result = prepared
+                if result.status in _FAILED:
+                    self._names.pop(one.question, None)
+                    _settle(one.answer, error=_error(result))
+                else:
+                    _settle(one.answer, result)
+            synchronised = await self._next(readable)
+            assert synchronised is not None
+        finally:
+            loop.remove_reader(socket)
         pgconn.exit_pipeline_mode()
 
     def _send(self, one: _Asked) -> bool:
@@ -117,17 +123,18 @@ class AskingConnection(AsyncConnection[Any]):
         self.pgconn.send_query_prepared(name, one.parameters)
         return fresh
 
-    async def _result(self) -> PGresult:
+    async def _result(self, readable: asyncio.Event) -> PGresult:
         """Of one thing that was sent; the server says after each that this was all."""
-        result = await self._next()
+        result = await self._next(readable)
         assert result is not None
-        assert await self._next() is None
+        assert await self._next(readable) is None
         return result
 
-    async def _next(self) -> PGresult | None:
-        pgconn, loop = self.pgconn, asyncio.get_running_loop()
+    async def _next(self, readable: asyncio.Event) -> PGresult | None:
+        pgconn = self.pgconn
         while pgconn.is_busy():
-            await _until(loop.add_reader, loop.remove_reader, pgconn.socket)
+            await readable.wait()
+            readable.clear()
             pgconn.consume_input()
         return pgconn.get_result()
 
@@ -162,14 +169,14 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-async def _until(add: Callable[..., Any], remove: Callable[[int], Any], socket: int) -> None:
-    """Until a socket can be read from, or written to."""
-    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    add(socket, _settle, ready, None)
+async def _writable(socket: int) -> None:
+    loop = asyncio.get_running_loop()
+    writable = asyncio.Event()
+    loop.add_writer(socket, writable.set)
     try:
-        await ready
+        await writable.wait()
     finally:
-        remove(socket)
+        loop.remove_writer(socket)
 
 
 def _settle(

@@ -275,6 +275,8 @@ class ReadModels:
             timeout=5.0,
             open=False,
         )
+        # Waiting for room takes 3 us; the pool's own queue, with its deadlines, takes 60.
+        self._room = asyncio.Semaphore(connections)
         self._in_use = _InUse(self._projections)
         self._positions: dict[str, int] = {}
         self._waiting: list[tuple[int, frozenset[str], asyncio.Future[None]]] = []
@@ -309,13 +311,14 @@ class ReadModels:
         anything is raised, such as Moved.
         """
         try:
-            connection, snapshot = await (self._hurried() if hurried else self._begun())
-            try:
-                yield snapshot
-            finally:
-                with suppress(psycopg.OperationalError):
-                    await connection.ask(b"ROLLBACK")
-                await self._pool.putconn(connection)
+            async with self._room:
+                connection, snapshot = await (self._hurried() if hurried else self._begun())
+                try:
+                    yield snapshot
+                finally:
+                    with suppress(psycopg.OperationalError):
+                        await connection.ask(b"ROLLBACK")
+                    await self._pool.putconn(connection)
         except psycopg.OperationalError as error:
             raise ReadModelsUnavailable(str(error)) from error
 
