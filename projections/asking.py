@@ -97,6 +97,8 @@ class AskingConnection(AsyncConnection[Any]):
             await _writable(pgconn.socket)
         # Of each thing that was sent its result, and that this was all; at last, that all is done.
         results = await self._results(2 * (len(asked) + sum(fresh)) + 1)
+        if None in results[::2]:
+            raise psycopg.OperationalError("the connection was lost")
         pgconn.exit_pipeline_mode()
         of_each = iter(results[::2])
         for one, is_fresh in zip(asked, fresh, strict=True):
