@@ -8,6 +8,7 @@ psycopg's.
 """
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from enum import Enum
@@ -52,6 +53,12 @@ class AskingConnection(AsyncConnection[Any]):
         self._loading = Transformer(self)
         self._waiting: list[_Asked] = []
         self._exchanging: asyncio.Task[None] | None = None
+        self._readable = asyncio.Event()
+        self._watched: int | None = None
+
+    async def close(self) -> None:
+        self._watch_no_longer()
+        await super().close()
 
     def put(self, question: bytes, parameters: Sequence[Any] = ()) -> "asyncio.Future[PGresult]":
         """Ask a statement, whose parameters are $1, $2 and so on; the answer is for `rows`."""
@@ -113,21 +120,34 @@ class AskingConnection(AsyncConnection[Any]):
                 _settle(one.answer, result)
 
     async def _results(self, expected: int) -> list[Any]:
-        pgconn, socket, loop = self.pgconn, self.pgconn.socket, asyncio.get_running_loop()
-        results: list[Any] = []
-        readable = asyncio.Event()
-        loop.add_reader(socket, readable.set)
-        try:
-            while len(results) < expected:
-                if pgconn.is_busy():
-                    await readable.wait()
-                    readable.clear()
-                    pgconn.consume_input()
-                else:
-                    results.append(pgconn.get_result())
-        finally:
-            loop.remove_reader(socket)
+        pgconn, results = self.pgconn, list[Any]()
+        self._watch()
+        while len(results) < expected:
+            if pgconn.is_busy():
+                self._readable.clear()
+                await self._readable.wait()
+                pgconn.consume_input()
+            else:
+                results.append(pgconn.get_result())
         return results
+
+    def _watch(self) -> None:
+        """Hear of what the server sends, from the first exchange on and not for each anew: that
+        took the loop 28 us. By a descriptor of our own, as psycopg watches its own now and then."""
+        if self._watched is None:
+            self._watched = os.dup(self.pgconn.socket)
+            asyncio.get_running_loop().add_reader(self._watched, self._heard)
+
+    def _heard(self) -> None:
+        if self._exchanging is None:
+            self._watch_no_longer()  # nobody reads it, so it would be told again and again
+        self._readable.set()
+
+    def _watch_no_longer(self) -> None:
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            os.close(self._watched)
+            self._watched = None
 
     def _send(self, one: _Asked) -> bool:
         """Whether it had to be prepared first."""

@@ -116,10 +116,12 @@ class Moved(Exception):
 class Snapshot:
     """The read models at one moment. Safe to use from several tasks at once."""
 
-    def __init__(self, connection: AskingConnection, in_use: "_InUse") -> None:
+    def __init__(
+        self, connection: AskingConnection, in_use: "_InUse", *, hurried: bool = False
+    ) -> None:
         self._connection = connection
         self._in_use = in_use
-        self._beginning = in_use.begin(connection)
+        self._beginning = in_use.begin(connection, lock=not hurried)
         self._freshness: Mapping[str, Freshness] | None = None
 
     async def begun(self) -> Self:
@@ -314,15 +316,15 @@ class ReadModels:
         a rebuild that ends meanwhile waits for it before it drops the old tables.
 
         A `hurried` one has not begun yet: it begins in the same exchange with the database in which
-        it is first asked something. Whoever asks must be ready to begin again without hurry when
-        anything is raised, such as Moved.
+        it is first asked something, and holds no table that it has not read yet. Whoever asks must
+        be ready to begin again without hurry when anything is raised, such as Moved.
         """
         try:
             async with self._room:
                 if hurried:
                     connection = await self._at_hand()
                     try:
-                        yield Snapshot(connection, self._in_use)
+                        yield Snapshot(connection, self._in_use, hurried=True)
                     except BaseException:
                         await self._ended(connection)
                         raise
@@ -475,11 +477,14 @@ class _InUse:
         # Whoever locks several tables does so in the order of their names.
         names = [t.identifier for _, t in sorted(self.tables.items())]
         lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.SQL(", ").join(names))
-        self._questions = (_BEGIN, *([lock.as_bytes()] if names else ()), _STANDS)
+        self._lock = lock.as_bytes() if names else None
 
-    def begin(self, connection: AskingConnection) -> "Sequence[asyncio.Future[PGresult]]":
+    def begin(
+        self, connection: AskingConnection, *, lock: bool
+    ) -> "Sequence[asyncio.Future[PGresult]]":
         """The last answer is where everything stands."""
-        return [connection.put(asked) for asked in self._questions]
+        questions = (_BEGIN, self._lock if lock else None, _STANDS)
+        return [connection.put(asked) for asked in questions if asked is not None]
 
     def check(self, stands: Iterable[tuple[Any, ...]]) -> None:
         """Moved, if they are not the tables in use."""
