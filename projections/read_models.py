@@ -3,11 +3,19 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from types import TracebackType
 from typing import Any, Final, Generic, LiteralString, NamedTuple, Self, TypeVar
 
@@ -20,6 +28,7 @@ from psycopg_pool import AsyncConnectionPool
 from domain.value import value
 from projections.asking import AskingConnection, question
 from projections.columns import literal
+from projections.gathering import Gathering
 from projections.projection import Document, Key, Projection
 from projections.store import CHANNEL, Table
 
@@ -32,6 +41,13 @@ _ROLLBACK: Final = b"ROLLBACK"
 _LINGER: Final = 0.005
 _OPERATORS: Final = frozenset({"=", "<", "<=", ">", ">=", "in"})
 _TRIES: Final = 5
+
+SHARED_AT_ONCE: Final = 2
+SHARED_BY: Final = 32
+"""So many snapshots are read in a hurry at a time, one by the processor here while PostgreSQL works
+for the other, and each by so many readers at most. Whoever comes meanwhile shares the next one: so
+beginning it, and each question, are for all of them together."""
+
 _STATEMENTS: Final = 512
 _LONGEST_PAUSE: Final = 5.0
 
@@ -109,6 +125,12 @@ class Page(Generic[Row]):
     has_more: bool
 
 
+def _retrieved(task: "asyncio.Task[None]") -> None:
+    """Nobody need have waited for it."""
+    if not task.cancelled():
+        task.exception()
+
+
 class Moved(Exception):
     """A read model was rebuilt since it was last read: what was asked has to be asked again."""
 
@@ -117,12 +139,16 @@ class Snapshot:
     """The read models at one moment. Safe to use from several tasks at once."""
 
     def __init__(
-        self, connection: AskingConnection, in_use: "_InUse", *, hurried: bool = False
+        self, connection: AskingConnection, in_use: "_InUse", beginning: Sequence[bytes]
     ) -> None:
+        """`beginning` are the statements that begin it; the last one says where everything stands.
+        They are sent with the first question."""
         self._connection = connection
         self._in_use = in_use
-        self._beginning = in_use.begin(connection, lock=not hurried)
+        self._statements = beginning
+        self._beginning: asyncio.Task[None] | None = None
         self._freshness: Mapping[str, Freshness] | None = None
+        self._gatherings: dict[Hashable, Gathering] = {}
 
     async def begun(self) -> Self:
         """Itself, once it is known of which moment it is.
@@ -130,12 +156,22 @@ class Snapshot:
         Moved if what was thought to be in use is not. UndefinedTable if that is even gone.
         """
         if self._freshness is None:
-            for answer in self._beginning:
-                stands = await answer
-            self.stands = self._connection.rows(stands)
-            self._in_use.check(self.stands)
-            self._freshness = _freshness(self.stands)
+            await asyncio.shield(self._begins())
         return self
+
+    def _begins(self) -> "asyncio.Task[None]":
+        if self._beginning is None:
+            answers = [self._connection.put(statement) for statement in self._statements]
+            self._beginning = asyncio.create_task(self._begin(answers))
+            self._beginning.add_done_callback(_retrieved)
+        return self._beginning
+
+    async def _begin(self, answers: "Iterable[asyncio.Future[PGresult]]") -> None:
+        for answer in answers:
+            stands = await answer
+        self.stands = self._connection.rows(stands)
+        self._in_use.check(self.stands)
+        self._freshness = _freshness(self.stands)
 
     @property
     def freshness(self) -> Mapping[str, Freshness]:
@@ -151,6 +187,19 @@ class Snapshot:
     def position(self) -> int:
         """Everything up to here is shown by all read models."""
         return min((f.position for f in self.freshness.values()), default=0)
+
+    async def gathered(
+        self,
+        kind: Hashable,
+        load: "Callable[[Snapshot, list[Any]], Awaitable[Sequence[Any]]]",
+        key: Hashable,
+    ) -> Any:
+        """What `load` finds for a key. Keys of the same kind that are asked for at once, by all who
+        read this snapshot, are one call of it."""
+        gathering = self._gatherings.get(kind)
+        if gathering is None:
+            gathering = self._gatherings[kind] = Gathering(partial(load, self))
+        return await gathering.get(key)
 
     async def get(self, document: Document[Row], *key: Any) -> Row | None:
         """The row of one key."""
@@ -249,6 +298,7 @@ class Snapshot:
         return await self._asked(query.encode(), parameters)
 
     async def _asked(self, query: bytes, parameters: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+        self._begins()
         answer = self._connection.put(question(query), parameters)
         await self.begun()
         return self._connection.rows(await answer)
@@ -281,7 +331,9 @@ class ReadModels:
         )
         # Not in the pool's own queue, with its deadlines: when 32 requests shared 8 connections, it
         # took 100 us of each.
-        self._room = asyncio.Semaphore(connections)
+        self._room = asyncio.Semaphore(max(connections - SHARED_AT_ONCE, 1))
+        self._sharing = asyncio.Semaphore(SHARED_AT_ONCE)
+        self._forming: _Shared | None = None
         self._lingering: list[AskingConnection] = []
         self._ending: asyncio.Task[None] | None = None
         self._in_use = _InUse(self._projections)
@@ -315,21 +367,17 @@ class ReadModels:
         ReadModelsUnavailable if the database is away. To be held for as long as a request takes:
         a rebuild that ends meanwhile waits for it before it drops the old tables.
 
-        A `hurried` one has not begun yet: it begins in the same exchange with the database in which
-        it is first asked something, and holds no table that it has not read yet. Whoever asks must
-        be ready to begin again without hurry when anything is raised, such as Moved.
+        A `hurried` one is shared by all who have come while others were reading, and has not begun
+        yet: it begins in the same exchange with the database in which it is first asked something,
+        and holds no table that it has not read yet. Whoever asks must be ready to begin again
+        without hurry when anything is raised, such as Moved.
         """
         try:
+            if hurried:
+                async with self._joined() as shared:
+                    yield shared
+                return
             async with self._room:
-                if hurried:
-                    connection = await self._at_hand()
-                    try:
-                        yield Snapshot(connection, self._in_use, hurried=True)
-                    except BaseException:
-                        await self._ended(connection)
-                        raise
-                    self._linger(connection)
-                    return
                 connection, snapshot = await self._begun()
                 try:
                     yield snapshot
@@ -369,13 +417,50 @@ class ReadModels:
         finally:
             self._waiting.remove(waiting)
 
-    async def _at_hand(self) -> AskingConnection:
-        """A connection whose last transaction, if it lingers, ends where the next one begins."""
-        if not self._lingering:
-            return await self._pool.getconn()
-        connection = self._lingering.pop()
-        connection.put(_ROLLBACK)
-        return connection
+    @asynccontextmanager
+    async def _joined(self) -> AsyncIterator[Snapshot]:
+        if self._forming is None or self._forming.readers == SHARED_BY:
+            self._forming = _Shared()
+            self._forming.reading = asyncio.create_task(self._share(self._forming))
+        shared = self._forming
+        shared.readers += 1
+        try:
+            yield await asyncio.shield(shared.snapshot)
+        except BaseException:
+            shared.failed = True
+            raise
+        finally:
+            shared.readers -= 1
+            if not shared.readers:
+                shared.left.set()
+                if self._forming is shared:
+                    self._forming = None
+
+    async def _share(self, shared: "_Shared") -> None:
+        """Give a snapshot to all who have come by the time that it is its turn."""
+        async with self._sharing:
+            try:
+                connection, beginning = await self._at_hand()
+            except Exception as error:  # noqa: BLE001 -- told to whoever waits for it
+                shared.snapshot.set_exception(error)
+                shared.snapshot.exception()
+                return
+            finally:
+                if self._forming is shared:
+                    self._forming = None
+            shared.snapshot.set_result(Snapshot(connection, self._in_use, beginning))
+            await shared.left.wait()
+            if shared.failed:
+                await self._ended(connection)
+            else:
+                self._linger(connection)
+
+    async def _at_hand(self) -> tuple[AskingConnection, Sequence[bytes]]:
+        """A connection, and how a snapshot begins on it in a hurry: a transaction that lingers
+        there ends where the next one begins."""
+        if self._lingering:
+            return self._lingering.pop(), (_ROLLBACK, _BEGIN, _STANDS)
+        return await self._pool.getconn(), (_BEGIN, _STANDS)
 
     def _linger(self, connection: AskingConnection) -> None:
         """Leave a transaction open for some milliseconds: when there is much to do, ending it costs
@@ -416,7 +501,7 @@ class ReadModels:
         stand: one exchange. Locks are taken before the snapshot, so tables that are named in it and
         locked are there until the end; if it names others than were locked, begin again."""
         for _ in range(_TRIES):
-            snapshot = Snapshot(connection, self._in_use)
+            snapshot = Snapshot(connection, self._in_use, self._in_use.beginning)
             try:
                 return await snapshot.begun()
             except Moved:
@@ -462,6 +547,17 @@ class ReadModels:
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
 
+class _Shared:
+    """A snapshot for several readers, who wait for it together."""
+
+    def __init__(self) -> None:
+        self.snapshot: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        self.readers = 0
+        self.left = asyncio.Event()
+        self.failed = False
+        self.reading: asyncio.Task[None] | None = None
+
+
 class _InUse:
     """The tables that were found in use, and the statements that begin to read them."""
 
@@ -477,14 +573,7 @@ class _InUse:
         # Whoever locks several tables does so in the order of their names.
         names = [t.identifier for _, t in sorted(self.tables.items())]
         lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.SQL(", ").join(names))
-        self._lock = lock.as_bytes() if names else None
-
-    def begin(
-        self, connection: AskingConnection, *, lock: bool
-    ) -> "Sequence[asyncio.Future[PGresult]]":
-        """The last answer is where everything stands."""
-        questions = (_BEGIN, self._lock if lock else None, _STANDS)
-        return [connection.put(asked) for asked in questions if asked is not None]
+        self.beginning = (_BEGIN, *([lock.as_bytes()] if names else ()), _STANDS)
 
     def check(self, stands: Iterable[tuple[Any, ...]]) -> None:
         """Moved, if they are not the tables in use."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final, Self
 from uuid import UUID
 
 import strawberry
@@ -37,6 +38,7 @@ from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.values import MoneyShown, Node, ReadMeta
 from projections.cards import CARDS, CardRow
+from projections.read_models import Snapshot
 
 if TYPE_CHECKING:
     from interfaces.graphql_api.accounts import Account
@@ -184,23 +186,19 @@ async def cards_of(
     cursors = Cursors(context, "cards", customer_id)
     key = cursors.key(after, UUID)
     wanted = _Wanted(after=key[0] if key else None, rows=checked_first(first) + 1)
-    rows = await context.loader(wanted, lambda: _pages(context, wanted)).load(customer_id)
+    now = await context.snapshot()
+    rows = await now.gathered(wanted, partial(_pages, wanted), customer_id)
     nodes = [((row.card_id,), Card.of(row)) for row in rows[:first]]
     return cursors.page(nodes, has_more=len(rows) > first, after=after, meta=await context.meta())
 
 
-def _pages(context: Context, wanted: _Wanted) -> Any:
+async def _pages(wanted: _Wanted, now: Snapshot, customer_ids: list[UUID]) -> list[list[CardRow]]:
     """The same page for many customers: one query, however many they are."""
-
-    async def load(customer_ids: list[UUID]) -> list[list[CardRow]]:
-        now = await context.snapshot()
-        bounds = [wanted.after, wanted.after, wanted.rows]
-        pages: dict[UUID, list[CardRow]] = {customer: [] for customer in customer_ids}
-        for row in await now.select(CARDS, _CARDS_OF_CUSTOMERS, [customer_ids, *bounds]):
-            pages[row.customer_id].append(row)
-        return [pages[customer_id] for customer_id in customer_ids]
-
-    return load
+    bounds = [wanted.after, wanted.after, wanted.rows]
+    pages: dict[UUID, list[CardRow]] = {customer: [] for customer in customer_ids}
+    for row in await now.select(CARDS, _CARDS_OF_CUSTOMERS, [customer_ids, *bounds]):
+        pages[row.customer_id].append(row)
+    return [pages[customer_id] for customer_id in customer_ids]
 
 
 # --- queries --------------------------------------------------------------------------------------

@@ -3,14 +3,16 @@
 Everything that a request shows comes from one snapshot, so no two parts of an answer contradict
 each other and `meta` is true of all of it. Reads of the same kind are gathered while the executor
 goes down one level of the document, and become one query each: a list of a hundred customers with
-their accounts costs as many queries as a list of one.
+their accounts costs as many queries as a list of one. Requests that come at about the same time
+share a snapshot and their queries.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -35,7 +37,6 @@ SCHEMA_VERSION: Final = 1
 OWN_WRITE_SECONDS: Final = 0.5
 """How long a mutation waits for the read models, so as to show what it changed."""
 WAIT_MAX_MS: Final = 10_000
-BATCH_KEYS: Final = 1_000
 
 _POSITION: Final = "position"
 
@@ -63,49 +64,6 @@ class LastKnown:
         }
 
 
-Load = Callable[[list[Any]], Awaitable[Sequence[Any]]]
-"""Finds what belongs to each of some keys, in their order."""
-
-
-class Loader:
-    """Gathers what is asked for in one turn of the loop, and asks for all of it at once."""
-
-    def __init__(self, load: Load) -> None:
-        self._load = load
-        self._loop = asyncio.get_running_loop()
-        self._found: dict[Any, asyncio.Future[Any]] = {}
-        self._keys: list[Any] = []
-        self._loading: set[asyncio.Task[None]] = set()
-
-    def load(self, key: Any) -> "asyncio.Future[Any]":
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = self._loop.create_future()
-            self._keys.append(key)
-            if len(self._keys) == 1:
-                self._loop.call_soon(self._dispatch)
-        return found
-
-    def _dispatch(self) -> None:
-        keys, self._keys = self._keys, []
-        for n in range(0, len(keys), BATCH_KEYS):
-            loading = self._loop.create_task(self._settle(keys[n : n + BATCH_KEYS]))
-            self._loading.add(loading)
-            loading.add_done_callback(self._loading.discard)
-
-    async def _settle(self, keys: list[Any]) -> None:
-        futures = [self._found[key] for key in keys]
-        try:
-            for future, found in zip(futures, await self._load(keys), strict=True):
-                if not future.done():
-                    future.set_result(found)
-        except Exception as error:  # noqa: BLE001 -- whoever asked is told
-            for future in futures:
-                if not future.done():
-                    future.set_exception(error)
-                    future.exception()  # told to all, though some may have stopped listening
-
-
 class Context(BaseContext):
     """One request. `close` gives back what it holds."""
 
@@ -125,13 +83,12 @@ class Context(BaseContext):
         self.clock = clock
         # Nobody is asked who they are yet: the server answers its own machine alone.
         self.actor = "anonymous"
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
         self._held = AsyncExitStack()
         self._snapshot: Snapshot | None = None
         self._meta: ReadMeta | None = None
         self._hurried = False
         self._waits: set[asyncio.Future[bool]] = set()
-        self._loaders: dict[Any, Loader] = {}
         self.known: Mapping[str, Known] = {}
         """What fields at the root have come to, by their response keys: not to be asked again."""
 
@@ -140,6 +97,10 @@ class Context(BaseContext):
         if self._snapshot is not None and self._snapshot.is_begun:
             self.last_known.see(self._snapshot.freshness)
         self._snapshot = self._meta = None
+        opening, self._opening = self._opening, None
+        if opening is not None and not opening.done():
+            opening.cancel()
+            await asyncio.wait([opening])
         with suppress(psycopg.OperationalError, ReadModelsUnavailable):
             await self._held.aclose()
 
@@ -160,25 +121,25 @@ class Context(BaseContext):
         Only between two mutations, of which the executor does one after the other: a query's
         fields are answered side by side, from one moment.
         """
-        self._loaders.clear()
         await self.close()
 
     async def snapshot(self) -> Snapshot:
         """The moment that this request shows, which is when it first reads anything."""
-        if self._snapshot is not None and not self._waits:
-            return self._snapshot
         if self._snapshot is None:
-            # The fields at the root have all begun by the next turn of the loop: those that wait
-            # for a position decide, for all of them, how late that moment is.
-            await asyncio.sleep(0)
-            while self._waits:
-                await asyncio.wait(self._waits)
-        async with self._opening:
-            if self._snapshot is None:
-                read_models = self.system.read_models
-                opening = read_models.snapshot(hurried=self._hurried)
-                self._snapshot = await self._held.enter_async_context(opening)
-            return self._snapshot
+            # All who wait for it go on in the same turn of the loop, and so ask together.
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open())
+            await asyncio.shield(self._opening)
+            assert self._snapshot is not None
+        return self._snapshot
+
+    async def _open(self) -> None:
+        # The fields at the root have all begun by the next turn of the loop: those that wait for a
+        # position decide, for all of them, how late that moment is.
+        while self._waits:
+            await asyncio.wait(self._waits)
+        opening = self.system.read_models.snapshot(hurried=self._hurried)
+        self._snapshot = await self._held.enter_async_context(opening)
 
     async def meta(self) -> ReadMeta:
         begun = await (await self.snapshot()).begun()
@@ -227,33 +188,20 @@ class Context(BaseContext):
 
     async def row(self, document: Document[T], *key: Any) -> T | None:
         """The row of a key; all that are asked for at once are one query."""
-        row: T | None = await self.loader(document, lambda: self._rows(document)).load(key)
+        now = await self.snapshot()
+        row: T | None = await now.gathered(document, partial(_rows, document), key)
         return row
 
     async def personal(self, ref: PersonalRef | None) -> str | None:
         """A personal value in clear, or None if it was never given or is erased."""
         if ref is None:
             return None
-        text: str | None = await self.loader(PersonalRef, lambda: self._opened).load(ref)
+        now = await self.snapshot()
+        text: str | None = await now.gathered(PersonalRef, self._opened, ref)
         return text
 
-    def loader(self, kind: Any, load: Callable[[], Load]) -> Loader:
-        """The request's one loader of that kind."""
-        loader = self._loaders.get(kind)
-        if loader is None:
-            loader = self._loaders[kind] = Loader(load())
-        return loader
-
-    def _rows(self, document: Document[T]) -> Load:
-        async def load(keys: list[Any]) -> Sequence[T | None]:
-            rows = await (await self.snapshot()).many(document, keys)
-            return [rows.get(key) for key in keys]
-
-        return load
-
-    async def _opened(self, refs: list[PersonalRef]) -> Sequence[str | None]:
+    async def _opened(self, now: Snapshot, refs: list[PersonalRef]) -> Sequence[str | None]:
         """One query, at the moment that everything else is of."""
-        now = await self.snapshot()
         opened = await self.system.vault.open_by(now.ask, refs)
         return [opened[ref] for ref in refs]
 
@@ -294,6 +242,11 @@ class Info(strawberry.Info[Context, None]):
 
     edge: str | None = None
     """How PostgreSQL writes an edge of the page that is asked for, if it is to (see written.py)."""
+
+
+async def _rows(document: Document[T], now: Snapshot, keys: list[Any]) -> Sequence[T | None]:
+    rows = await now.many(document, keys)
+    return [rows.get(key) for key in keys]
 
 
 def _meta(freshness: Mapping[str, Freshness], now: datetime) -> ReadMeta:

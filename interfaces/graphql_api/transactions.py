@@ -27,6 +27,7 @@ from interfaces.graphql_api.written import (
     text_or_null,
 )
 from projections import transactions
+from projections.read_models import Snapshot
 from projections.transactions import TRANSACTIONS
 
 strawberry.enum(MovementKind, description="Why money moved.")
@@ -172,9 +173,11 @@ async def transactions_of(  # noqa: PLR0913 -- each is a part of one question
         most=_minor(given.max_amount, currency, "maxAmount"),
         edge=info.edge,
     )
+    now = await context.snapshot()
     if wanted.edge is not None:
-        written = context.loader(wanted, lambda: partial(_written_pages, context, wanted))
-        edges, newest, oldest, has_more = await written.load((account_id, currency))
+        edges, newest, oldest, has_more = await now.gathered(
+            wanted, partial(_written_pages, wanted), (account_id, currency)
+        )
         return cursors.written(
             edges,
             keys=((newest,), (oldest,)) if edges else None,
@@ -182,8 +185,7 @@ async def transactions_of(  # noqa: PLR0913 -- each is a part of one question
             after=after,
             meta=await context.meta(),
         )
-    pages = context.loader(wanted, lambda: partial(_pages, context, wanted))
-    rows = await pages.load(account_id)
+    rows = await now.gathered(wanted, partial(_pages, wanted), account_id)
     nodes = [((row.position,), Transaction.of(row)) for row in rows[:first]]
     return cursors.page(nodes, has_more=len(rows) > first, after=after, meta=await context.meta())
 
@@ -215,10 +217,9 @@ CROSS JOIN LATERAL (
 
 
 async def _pages(
-    context: Context, wanted: _Wanted, account_ids: list[UUID]
+    wanted: _Wanted, now: Snapshot, account_ids: list[UUID]
 ) -> list[list[transactions.Transaction]]:
     """The same page of many accounts, and of each one row more: one query, however many."""
-    now = await context.snapshot()
     conditions, values = wanted.conditions()
     rows = await now.select(
         TRANSACTIONS,
@@ -233,12 +234,11 @@ async def _pages(
 
 
 async def _written_pages(
-    context: Context, wanted: _Wanted, accounts: list[tuple[UUID, str]]
+    wanted: _Wanted, now: Snapshot, accounts: list[tuple[UUID, str]]
 ) -> Sequence[tuple[Any, ...]]:
     """The same page of many accounts: its edges as text, None if there are none, the newest and the
     oldest position, and whether there is more. One query, however many."""
     assert wanted.edge is not None
-    now = await context.snapshot()
     conditions, values = wanted.conditions()
     return await now.query(
         _WRITTEN_PAGES,

@@ -291,6 +291,93 @@ def test_reads_and_waits_go_on_after_every_connection_was_lost(database: str) ->
     asyncio.run(ask())
 
 
+async def hurried(models: ReadModels, until: asyncio.Event | None = None) -> tuple[Snapshot, Any]:
+    """What somebody in a hurry reads, and of which snapshot; he holds it until he is told."""
+    async with models.snapshot(hurried=True) as now:
+        found = await now.get(BALANCES, ACCOUNT)
+        if until is not None:
+            await until.wait()
+        return now, found
+
+
+def test_who_comes_while_others_read_shares_the_next_moment(database: str) -> None:
+    records = busy(100).records
+    log = MemoryLog(records[:50])
+    runner = kept(database, log)
+    runner.catch_up()
+
+    async def ask() -> None:
+        async with read_models(database) as models:
+            await models.freshness()
+            until = asyncio.Event()
+            first = [asyncio.create_task(hurried(models, until)) for _ in range(3)]
+            await asyncio.sleep(0.2)
+            others = [asyncio.create_task(hurried(models, until)) for _ in range(3)]
+            await asyncio.sleep(0.2)
+            log.add(records[50:])
+            await asyncio.to_thread(runner.catch_up)
+            late = [asyncio.create_task(hurried(models)) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            assert not any(task.done() for task in late)
+            until.set()
+            groups = [await asyncio.gather(*tasks) for tasks in (first, others, late)]
+            snapshots = [{id(now) for now, _ in group} for group in groups]
+            assert [len(found) for found in snapshots] == [1, 1, 1]
+            versions = [{row.version for _, row in group} for group in groups]
+            assert versions[0] == versions[1] != versions[2]
+            async with models.snapshot() as now:
+                current = await now.get(BALANCES, ACCOUNT)
+            assert current is not None
+            assert versions[2] == {current.version}, "who comes later sees what is there by then"
+
+    asyncio.run(ask())
+
+
+def test_who_gives_up_disturbs_nobody(database: str) -> None:
+    kept(database, MemoryLog(busy(5).records)).catch_up()
+
+    async def ask() -> None:
+        async with read_models(database) as models:
+            await models.freshness()
+            for turns in range(12):
+                asking = [asyncio.create_task(hurried(models)) for _ in range(4)]
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                asking[0].cancel()
+                asking[2].cancel()
+                await asyncio.wait(asking)
+                assert asking[1].result()[1] == asking[3].result()[1]
+                assert asking[1].result()[1] is not None
+            assert (await hurried(models))[1] is not None
+
+    asyncio.run(ask())
+
+
+def test_what_is_asked_for_together_is_one_question(database: str) -> None:
+    kept(database, MemoryLog(busy(5).records)).catch_up()
+    asked_for: list[list[Any]] = []
+
+    async def load(now: Snapshot, keys: list[Any]) -> Sequence[Any]:
+        asked_for.append(keys)
+        rows = await now.many(BALANCES, keys)
+        return [rows.get(key) for key in keys]
+
+    async def one(models: ReadModels, account: UUID) -> Any:
+        async with models.snapshot(hurried=True) as now:
+            return await now.gathered("balances", load, (account,))
+
+    async def ask() -> None:
+        async with read_models(database) as models:
+            await models.freshness()
+            accounts = [ACCOUNT, OTHER_ACCOUNT, ACCOUNT, NOBODY_KNOWN]
+            found = await asyncio.gather(*(one(models, account) for account in accounts))
+            assert asked_for == [[(ACCOUNT,), (OTHER_ACCOUNT,), (NOBODY_KNOWN,)]]
+            assert found[0] is found[2]
+            assert [getattr(row, "account_id", None) for row in found] == [*accounts[:3], None]
+
+    asyncio.run(ask())
+
+
 def test_a_database_that_is_away_is_said_to_be(database: str) -> None:
     kept(database, MemoryLog(busy(5).records)).catch_up()
 
