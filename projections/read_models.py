@@ -450,7 +450,7 @@ class ReadModels:
                     self._forming = None
             shared.snapshot.set_result(Snapshot(connection, self._in_use, beginning))
             await shared.left.wait()
-            if shared.failed:
+            if shared.failed or connection.closed:  # a lost connection must not go round for ever
                 await self._ended(connection)
             else:
                 self._linger(connection)

@@ -353,6 +353,34 @@ def test_who_gives_up_disturbs_nobody(database: str) -> None:
     asyncio.run(ask())
 
 
+def test_a_lost_connection_is_soon_replaced_however_much_there_is_to_read(database: str) -> None:
+    kept(database, MemoryLog(busy(5).records)).catch_up()
+
+    async def ask() -> None:
+        async with read_models(database) as models:
+            await models.freshness()
+            ended = asyncio.Event()
+            found: list[list[bool]] = [[] for _ in range(8)]
+
+            async def go_on_reading(mine: list[bool]) -> None:
+                while not ended.is_set() or len(mine) < 50:
+                    try:
+                        mine.append((await hurried(models))[1] is not None)
+                    except ReadModelsUnavailable:
+                        mine.append(False)
+
+            reading = [asyncio.create_task(go_on_reading(mine)) for mine in found]
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(end_all_sessions, database)
+            for mine in found:
+                mine.clear()
+            ended.set()
+            await asyncio.wait(reading)
+            assert all(any(mine) and all(mine[-20:]) for mine in found)
+
+    asyncio.run(ask())
+
+
 def test_what_is_asked_for_together_is_one_question(database: str) -> None:
     kept(database, MemoryLog(busy(5).records)).catch_up()
     asked_for: list[list[Any]] = []
