@@ -449,10 +449,11 @@ class Bank:
             while await self._something_to_do(judging, write):
                 written = None
                 if write is not None and write.done():
-                    if write.exception() is None:
+                    error = write.exception()
+                    if error is None:
                         written = writing, write.result()
                     else:
-                        await self._rejudge_or_fail(writing, judging, write.exception())
+                        await self._rejudge_or_fail(writing, judging, error)
                         judging = _Batch()
                     write = None
                 if write is None and judging.judged:
@@ -535,13 +536,13 @@ class Bank:
             self._answer(request, error)
 
     async def _rejudge_or_fail(
-        self, writing: _Batch, judging: _Batch, error: BaseException | None
+        self, writing: _Batch, judging: _Batch, error: BaseException
     ) -> None:
         """A batch was not written, so it is void, and so is all that was judged on top of it."""
         requests = [*writing.requests, *judging.requests]
         self._forget(requests)
         if not isinstance(error, Conflict):
-            self._fail(requests, error or Unavailable())
+            self._fail(requests, error)
             return
         for i in range(0, len(requests), BATCH_COMMANDS):
             await self._judge_and_write_alone(requests[i : i + BATCH_COMMANDS])

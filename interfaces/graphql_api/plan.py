@@ -103,15 +103,7 @@ class Run:
         """
         while self.later:
             later, self.later = self.later, []
-            if len(later) == 1:
-                values = [await later[0][0]]
-            else:
-                values = await asyncio.gather(
-                    *(awaited for awaited, _, _ in later), return_exceptions=True
-                )
-                for value in values:
-                    if isinstance(value, BaseException):
-                        raise value
+            values = await _all([awaited for awaited, _, _ in later])
             for value, (_, write, out) in zip(values, later, strict=True):
                 write(value, out, self)
 
