@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Any, Final
@@ -28,6 +29,8 @@ from interfaces.graphql_api.part import Part
 from interfaces.graphql_api.plan import Compiler, Plans
 from interfaces.graphql_api.scalars import SCALARS
 from interfaces.graphql_api.values import Node
+
+logger = logging.getLogger(__name__)
 
 PARTS: Final[tuple[Part, ...]] = (
     customers.PART,
@@ -167,8 +170,10 @@ class BankSchema(strawberry.Schema):
             given = operation.given(variables)
             async with context.hurried():
                 body = await operation.plan(given).answer(context, given, known)
-        except Exception:  # noqa: BLE001
-            # Not lost: the executor comes to it again, and says so in the answer.
+        except Exception as error:  # noqa: BLE001
+            # Not lost: the executor comes to it again, and says so in the answer. If it does not,
+            # it is the plan that is at fault, and this is how one finds out.
+            logger.debug("left to the executor: %s", type(error).__name__)
             context.known = known
             return None
         context.metrics.requested(errors=False)
