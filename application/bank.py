@@ -19,7 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Any, Final, NamedTuple, Self, TypeVar
 from uuid import UUID
 
@@ -48,6 +47,7 @@ from domain.aggregate import Aggregate, permanent_name
 from domain.decision import Handler
 from domain.personal import Retention, personal_fields
 from domain.refusal import NotFound, Refusal, VersionConflict
+from domain.value import attributes
 
 logger = logging.getLogger(__name__)
 
@@ -369,7 +369,7 @@ class Bank:
         self._codec: Codec = log.codec
         self._vault = vault
         self._handlers = {
-            command: (handler, _attributes([name for name, _ in handler.reads]))
+            command: (handler, attributes([name for name, _ in handler.reads]))
             for command, handler in handlers.items()
         }
         self._key = fingerprint_key
@@ -738,14 +738,6 @@ class Bank:
 
     def _in_thread(self, act: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
         return asyncio.get_running_loop().run_in_executor(self._threads, act, *args)
-
-
-def _attributes(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """The values of some attributes of an object."""
-    if len(names) > 1:
-        several: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
-        return several
-    return lambda obj: tuple([getattr(obj, name) for name in names])
 
 
 def _replayed(request: _Request, known: _Known) -> Outcome | CommandIdReused:

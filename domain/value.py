@@ -1,7 +1,8 @@
 """The one kind of object the domain is made of: an immutable value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
+from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
@@ -26,6 +27,14 @@ def changed(original: T, **changes: Any) -> T:
     for name, changed_to in changes.items():
         setters[name](copy, changed_to)
     return copy
+
+
+def attributes(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """What gets so many attributes of an object: a tuple of them, even of one or none."""
+    if len(names) > 1:
+        several: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
+        return several
+    return lambda obj: tuple([getattr(obj, name) for name in names])
 
 
 _Setter = Callable[[Any, Any], None]

@@ -18,7 +18,7 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from domain.value import value
+from domain.value import attributes, value
 from projections.columns import Column, columns_of, copied, literal, reader
 from projections.projection import Document, Key, Projection
 
@@ -70,12 +70,12 @@ class Table:
         self.columns = {column.name: column for column in columns_of(projection.row)}
         self.read: Callable[[Sequence[Any]], Any] = reader(projection.row)
         """Makes a row of what a query for `selected` gives."""
-        self.key_of: Callable[[Any], Key] = _getter(projection.key)
+        self.key_of: Callable[[Any], Key] = attributes(projection.key)
         self.selected = sql.SQL(", ").join(sql.SQL(c.selected) for c in self.columns.values())
         self._keyed = [self.columns[name] for name in projection.key]
-        self._fields = _getter(list(self.columns))
+        self._fields = attributes(list(self.columns))
         self._others = [name for name in self.columns if name not in projection.key]
-        self._besides_key = _getter(self._others)
+        self._besides_key = attributes(self._others)
         # Composing a statement takes longer than running it: each is made once, as bytes.
         self._copy = (
             sql.SQL("COPY {} ({}) FROM STDIN")
@@ -283,14 +283,6 @@ def drop_unused(connection: Connection[Any], names: Iterable[str]) -> None:
 def _require(cursor: Cursor[Any], rows: int) -> None:
     if cursor.rowcount != rows:
         raise OutOfStep(f"{cursor.rowcount} rows were written, and not {rows}")
-
-
-def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
-    if len(names) == 1:
-        only = attrgetter(names[0])
-        return lambda row: (only(row),)
-    several: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
-    return several
 
 
 def _identifiers(names: Iterable[str]) -> sql.Composed:

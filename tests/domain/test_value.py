@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.value import changed, value
+from domain.value import attributes, changed, value
 
 
 @value
@@ -66,3 +66,9 @@ def test_a_changed_value_is_another_one() -> None:
     parcel = Parcel(weight=1, note="fragile")
     assert changed(parcel, weight=2) == replace(parcel, weight=2)
     assert parcel.weight == 1
+
+
+@pytest.mark.parametrize("names", [(), ("weight",), ("note", "weight")])
+def test_its_attributes_are_a_tuple_however_few(names: tuple[str, ...]) -> None:
+    parcel = Parcel(weight=3, note="fragile")
+    assert attributes(names)(parcel) == tuple(getattr(parcel, name) for name in names)
