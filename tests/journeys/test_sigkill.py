@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -127,7 +128,11 @@ class Server:
 
 
 def _postmaster(home: Path) -> int:
+    """An answer of the server before may come to us when this one has just begun to start it."""
     pid_file = home / "postgres" / "data" / "postmaster.pid"
+    deadline = time.monotonic() + 30
+    while not pid_file.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     return int(pid_file.read_text().partition("\n")[0])
 
 
