@@ -9,6 +9,8 @@ from domain.card import (
     CardActivated,
     CardBlocked,
     CardClosed,
+    CardCodeChecked,
+    CardDetokenized,
     CardEndReason,
     CardEvent,
     CardExpired,
@@ -18,10 +20,25 @@ from domain.card import (
     CardSpendControlRemoved,
     CardSpendControlSet,
     CardStatus,
+    CardTokenActivated,
+    CardTokenConfirmed,
+    CardTokenDeactivated,
+    CardTokenRequested,
+    CardTokenResumed,
+    CardTokenSuspended,
     CardType,
     CardUnblocked,
     CardUnfrozen,
+    PinBlocked,
+    PinSet,
+    PinStatus,
+    PinTryFailed,
+    PinUnblocked,
+    PinVerified,
     SpendControl,
+    WalletToken,
+    WalletTokenStatus,
+    requested_token,
 )
 from domain.recorded import Recorded
 from domain.value import changed, value
@@ -31,7 +48,8 @@ from projections.projection import Document, Key
 @value
 class CardRow:
     """`expires_on` is the last day of the month that is printed on the card. The customer's switch
-    (`frozen`) and the bank's (`blocked`) are kept apart, as one never turns back the other."""
+    (`frozen`) and the bank's (`blocked`) are kept apart, as one never turns back the other. `token`
+    stands for the card's number, `line` is the first of the cards that have replaced each other."""
 
     card_id: UUID
     account_id: UUID
@@ -51,6 +69,11 @@ class CardRow:
     replaces: UUID | None
     replaced_by: UUID | None
     spend_controls: tuple[SpendControl, ...]
+    pin_status: PinStatus
+    pin_tries: int
+    wallet_tokens: tuple[WalletToken, ...]
+    token: str
+    line: UUID
     version: int
     position: int
 
@@ -96,12 +119,17 @@ def _issued(event: CardIssued, recorded: Recorded) -> CardRow:
         replaces=event.replaces,
         replaced_by=None,
         spend_controls=event.spend_controls,
+        pin_status=PinStatus.NOT_SET,
+        pin_tries=0,
+        wallet_tokens=(),
+        token=event.token,
+        line=event.line or recorded.stream_id,
         version=recorded.version,
         position=recorded.position,
     )
 
 
-def _changes(  # noqa: C901, PLR0911 -- one flat match over every event, as in the domain
+def _changes(  # noqa: C901, PLR0911, PLR0912 -- one flat match over every event, as in the domain
     row: CardRow, event: CardEvent
 ) -> dict[str, Any]:
     match event:
@@ -125,10 +153,39 @@ def _changes(  # noqa: C901, PLR0911 -- one flat match over every event, as in t
             return {"spend_controls": (*_without(row, control.control_id), control)}
         case CardSpendControlRemoved(control_id=control_id):
             return {"spend_controls": _without(row, control_id)}
-        case CardIssued():
+        case PinSet():
+            return {"pin_status": PinStatus.OK, "pin_tries": 0}
+        case PinTryFailed(tries=tries):
+            return {"pin_tries": tries}
+        case PinVerified():
+            return {"pin_tries": 0}
+        case PinBlocked():
+            return {"pin_status": PinStatus.BLOCKED}
+        case PinUnblocked():
+            return {"pin_status": PinStatus.OK, "pin_tries": 0}
+        case CardTokenRequested():
+            return {"wallet_tokens": (*row.wallet_tokens, requested_token(event))}
+        case CardTokenConfirmed(token_id=token_id):
+            return _with_token(row, token_id, WalletTokenStatus.PENDING_ACTIVATION)
+        case CardTokenActivated(token_id=token_id) | CardTokenResumed(token_id=token_id):
+            return _with_token(row, token_id, WalletTokenStatus.ACTIVE)
+        case CardTokenSuspended(token_id=token_id):
+            return _with_token(row, token_id, WalletTokenStatus.PAUSED)
+        case CardTokenDeactivated(token_id=token_id):
+            return _with_token(row, token_id, WalletTokenStatus.DEACTIVATED)
+        case CardIssued() | CardCodeChecked() | CardDetokenized():
             return {}
         case _:
             assert_never(event)
+
+
+def _with_token(row: CardRow, token_id: UUID, status: WalletTokenStatus) -> dict[str, Any]:
+    return {
+        "wallet_tokens": tuple(
+            changed(token, status=status) if token.token_id == token_id else token
+            for token in row.wallet_tokens
+        )
+    }
 
 
 def _without(row: CardRow, control_id: UUID) -> tuple[SpendControl, ...]:

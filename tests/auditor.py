@@ -15,7 +15,19 @@ from uuid import UUID
 from domain import account as a
 from domain import holding, transfer
 from domain.aggregate import permanent_name
-from domain.card import CardSpendControlRemoved, CardSpendControlSet
+from domain.card import (
+    CardSpendControlRemoved,
+    CardSpendControlSet,
+    CardTokenActivated,
+    CardTokenConfirmed,
+    CardTokenDeactivated,
+    CardTokenRequested,
+    CardTokenResumed,
+    CardTokenSuspended,
+    PinBlocked,
+    PinSet,
+    PinUnblocked,
+)
 from domain.customer import CustomerClosed, CustomerOffboardingStarted
 from domain.money import Money
 from domain.postings import GL, Side
@@ -135,6 +147,10 @@ class Auditor:
         """Every (account, hold) there ever was, resolved ones too."""
         self.spend_controls: set[tuple[UUID, UUID]] = set()
         """The (card, control) pairs in force."""
+        self.pins: dict[UUID, str] = {}
+        """How the PIN of each card stands that has one: OK or BLOCKED."""
+        self.wallet_tokens: dict[tuple[UUID, UUID], str] = {}
+        """How each (card, token) stands."""
         self.leaving: set[UUID] = set()
         """Customers whose offboarding has started."""
         self.general_ledger: Counter[tuple[GL, str]] = Counter()
@@ -396,6 +412,21 @@ class Auditor:
                 self.spend_controls.add((stream_id, control.control_id))
             case CardSpendControlRemoved(control_id=control_id):
                 self.spend_controls.remove((stream_id, control_id))
+            case PinSet() | PinUnblocked():
+                self.pins[stream_id] = "OK"
+            case PinBlocked():
+                self.pins[stream_id] = "BLOCKED"
+            case CardTokenRequested(token_id=token_id, second_factor=second_factor):
+                status = "PENDING_2FA" if second_factor else "PENDING_ACTIVATION"
+                self.wallet_tokens[stream_id, token_id] = status
+            case CardTokenConfirmed(token_id=token_id):
+                self.wallet_tokens[stream_id, token_id] = "PENDING_ACTIVATION"
+            case CardTokenActivated(token_id=token_id) | CardTokenResumed(token_id=token_id):
+                self.wallet_tokens[stream_id, token_id] = "ACTIVE"
+            case CardTokenSuspended(token_id=token_id):
+                self.wallet_tokens[stream_id, token_id] = "PAUSED"
+            case CardTokenDeactivated(token_id=token_id):
+                del self.wallet_tokens[stream_id, token_id]
             case CustomerOffboardingStarted():
                 self.leaving.add(stream_id)
             case CustomerClosed():

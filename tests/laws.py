@@ -36,7 +36,19 @@ from domain.account import (
     RestrictAccount,
 )
 from domain.aggregate import permanent_name
-from domain.card import CardExpiry, CardType, IssueCard, RemoveSpendControl
+from domain.card import (
+    ActivateToken,
+    CardExpiry,
+    CardType,
+    ConfirmToken,
+    DeactivateToken,
+    IssueCard,
+    RemoveSpendControl,
+    ResumeToken,
+    SuspendToken,
+    TryPin,
+    UnblockPin,
+)
 from domain.customer import ApproveKyc, CustomerKind, RegisterCustomer, SubmitKycEvidence
 from domain.holding import CloseCustomer, LiftCustomerRestriction, OpenAccount
 from domain.money import Money
@@ -202,6 +214,20 @@ def _dormant(books: Auditor) -> Targets:
     return ({"account_id": i} for i, page in books.pages.items() if page.status == "DORMANT")
 
 
+def _pins(status: str) -> Callable[[Auditor], Targets]:
+    return lambda books: (
+        {"card_id": card} for card, standing in sorted(books.pins.items()) if standing == status
+    )
+
+
+def _wallet_tokens(*statuses: str) -> Callable[[Auditor], Targets]:
+    return lambda books: (
+        {"card_id": card, "token_id": token}
+        for (card, token), standing in sorted(books.wallet_tokens.items())
+        if standing in statuses
+    )
+
+
 TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     ReverseMovement: _movements,
     WaiveFee: lambda books: _movements(books, "FEE"),
@@ -217,6 +243,13 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     RemoveSpendControl: lambda books: (
         {"card_id": card, "control_id": control} for card, control in sorted(books.spend_controls)
     ),
+    TryPin: _pins("OK"),
+    UnblockPin: _pins("BLOCKED"),
+    ConfirmToken: _wallet_tokens("PENDING_2FA"),
+    ActivateToken: _wallet_tokens("PENDING_ACTIVATION"),
+    SuspendToken: _wallet_tokens("ACTIVE"),
+    ResumeToken: _wallet_tokens("PAUSED"),
+    DeactivateToken: _wallet_tokens("PENDING_2FA", "PENDING_ACTIVATION", "ACTIVE", "PAUSED"),
     CloseCustomer: lambda books: ({"customer_id": i} for i in sorted(books.leaving)),
 }
 """What the commands that make no sense before something else has happened could be about."""

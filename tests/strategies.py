@@ -40,6 +40,7 @@ ACCOUNTS = POOLS[Account]
 CARDS = POOLS[Card]
 RESTRICTIONS = ids(0xB, 2)
 CONTROLS = ids(0xE, 1)
+WALLET_TOKENS = ids(0xD, 3)
 STRANGER = UUID(int=0xBAD)
 
 FIRST_DAY = date(2024, 1, 2)
@@ -104,6 +105,8 @@ _BY_NAME: dict[str, Strategy] = {
     "token": st.sampled_from(["tok_1", "tok_2", "tok_3", "4111 1111 1111 1111"]),
     "bin": st.sampled_from(["411111", "411111", "41111122", "4"]),
     "last4": st.sampled_from(["1234", "1234", "123"]),
+    "token_id": _one_of(WALLET_TOKENS),
+    "correct": st.sampled_from([False, False, False, False, True]),
     "trailing_seconds": st.sampled_from([None, None, None, None, None, 60, 5]),
     "count": st.sampled_from([None, 0, 5, 5, -1]),
     "postings": balanced_postings(),

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -15,13 +16,16 @@ from domain.account import (
 )
 from domain.card import (
     ActivateCard,
+    ActivateToken,
     BlockCard,
     Card,
     CardActivated,
     CardAlreadyActive,
     CardBlocked,
     CardClosed,
+    CardCodeChecked,
     CardDetailsMalformed,
+    CardDetokenized,
     CardEndReason,
     CardExpired,
     CardExpiry,
@@ -39,24 +43,60 @@ from domain.card import (
     CardSpendControlRemoved,
     CardSpendControlSet,
     CardStatus,
+    CardTokenActivated,
+    CardTokenConfirmed,
+    CardTokenDeactivated,
+    CardTokenRequested,
+    CardTokenResumed,
+    CardTokenSuspended,
     CardType,
     CardUnblocked,
     CardUnfrozen,
+    CheckCode,
     CloseCard,
+    ConfirmToken,
+    DeactivateToken,
+    DetokenizeCard,
+    DetokenizeScope,
+    DetokenizingUnexplained,
     ExpireCard,
     FreezeCard,
     IssueCard,
     MalformedExpiry,
     Only,
+    PinBlocked,
+    PinIsBlocked,
+    PinNotBlocked,
+    PinNotSet,
+    PinSet,
+    PinStatus,
+    PinTryFailed,
+    PinUnblocked,
+    PinVerified,
     RemoveSpendControl,
     ReplaceCard,
+    RequestToken,
+    ResumeToken,
+    SetPin,
     SetSpendControl,
     SpendControl,
     SpendControlMalformed,
     SpendControlUnknown,
     SpendWindow,
+    SuspendToken,
+    TokenDeactivated,
+    TokenNotActive,
+    TokenNotConfirmed,
+    TokenNotPending,
+    TokenNotSuspended,
+    TokenUnknown,
+    TryPin,
     UnblockCard,
+    UnblockPin,
     UnfreezeCard,
+    Wallet,
+    WalletTokenStatus,
+    passes_luhn,
 )
 from domain.customer import CustomerIsRestricted, CustomerNotActive, CustomerRestricted
 from domain.money import CurrencyMismatch, Money
@@ -132,9 +172,34 @@ REPLACEMENT = replace(
     last4="2222",
     expiry=CardExpiry(year=2028, month=12),
     replaces=CARD,
+    line=CARD,
 )
 MONTHLY = SpendControl(control_id=RESTRICTION, window=SpendWindow.MONTH, amount=eur(500_00))
 SET_MONTHLY = SetSpendControl(card_id=CARD, control=MONTHLY)
+PVV = UUID("00000000-0000-4000-8000-0000000000e7")
+SET_PIN = SetPin(card_id=CARD, pvv_ref=PVV)
+UNBLOCK_PIN = UnblockPin(card_id=CARD, reason="the holder showed her passport")
+PIN_SET = PinSet(pvv_ref=PVV)
+FAILED_TWICE = (PinTryFailed(tries=1), PinTryFailed(tries=2))
+PIN_BLOCKED = (PIN_SET, *FAILED_TWICE, PinTryFailed(tries=3), PinBlocked())
+TOKEN = UUID("00000000-0000-4000-8000-0000000000e8")
+REQUEST_TOKEN = RequestToken(
+    card_id=CARD, token_id=TOKEN, wallet=Wallet.APPLE_PAY, device_ref="device-7"
+)
+REQUESTED = CardTokenRequested(
+    token_id=TOKEN, wallet=Wallet.APPLE_PAY, device_ref="device-7", second_factor=True
+)
+CONFIRM_TOKEN = ConfirmToken(card_id=CARD, token_id=TOKEN)
+ACTIVATE_TOKEN = ActivateToken(card_id=CARD, token_id=TOKEN)
+SUSPEND_TOKEN = SuspendToken(card_id=CARD, token_id=TOKEN, reason="the phone is lost")
+RESUME_TOKEN = ResumeToken(card_id=CARD, token_id=TOKEN)
+DEACTIVATE_TOKEN = DeactivateToken(card_id=CARD, token_id=TOKEN, reason="the phone is sold")
+CONFIRMED = CardTokenConfirmed(token_id=TOKEN)
+TOKEN_ACTIVE = (REQUESTED, CONFIRMED, CardTokenActivated(token_id=TOKEN))
+SUSPENDED = CardTokenSuspended(token_id=TOKEN, reason="the phone is lost")
+RESUMED = CardTokenResumed(token_id=TOKEN)
+DEACTIVATED = CardTokenDeactivated(token_id=TOKEN, reason="the phone is sold")
+DETOKENIZE = DetokenizeCard(card_id=CARD, reason="dispute 17")
 
 
 def world(
@@ -331,6 +396,12 @@ def test_a_card_is_closed_from_wherever_it_stands(history: tuple[Any, ...]) -> N
         CLOSE,
         SET_MONTHLY,
         ExpireCard(card_id=CARD, on=date(2030, 1, 1)),
+        SET_PIN,
+        TryPin(card_id=CARD, correct=True),
+        UNBLOCK_PIN,
+        CheckCode(card_id=CARD, matches=True),
+        REQUEST_TOKEN,
+        SuspendToken(card_id=CARD, token_id=TOKEN, reason="LOST"),
     ],
     ids=lambda command: type(command).__name__,
 )
@@ -457,3 +528,225 @@ def test_a_spend_control_that_makes_sense(control: SpendControl) -> None:
 )
 def test_a_spend_control_that_makes_no_sense_is_refused(control: SpendControl) -> None:
     given(Card, *ACTIVE).when(replace(SET_MONTHLY, control=control)).refused(SpendControlMalformed)
+
+
+# --- the line of replacements ---------------------------------------------------------------------
+
+
+def test_the_first_card_is_the_line_of_all_that_replace_it() -> None:
+    third = UUID("00000000-0000-4000-8000-0000000000d3")
+    again = replace(REPLACE, card_id=NEW_CARD, new_card_id=third)
+    reissued = replace(REPLACEMENT, replaces=NEW_CARD, line=CARD)
+    given(*world(*ACTIVE, REPLACED), on(NEW_CARD, REPLACEMENT)).when(again).then(
+        on(NEW_CARD, replace(REPLACED, new_card_id=third)), on(third, reissued)
+    )
+
+    assert Card().after([ISSUED]).line_of(CARD) == CARD
+    assert Card().after([reissued]).line_of(third) == CARD
+
+
+# --- the PIN --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("history", "status"),
+    [
+        ((), PinStatus.NOT_SET),
+        ((PIN_SET,), PinStatus.OK),
+        ((PIN_SET, *FAILED_TWICE), PinStatus.OK),
+        (PIN_BLOCKED, PinStatus.BLOCKED),
+        ((*PIN_BLOCKED, PinUnblocked(reason="X")), PinStatus.OK),
+    ],
+)
+def test_the_status_of_a_pin(history: tuple[Any, ...], status: PinStatus) -> None:
+    assert Card().after([*ACTIVE, *history]).pin_status is status
+
+
+@pytest.mark.parametrize(
+    ("history", "correct", "events", "declined"),
+    [
+        ((), True, [], "PIN_INCORRECT"),
+        ((), False, [], "PIN_INCORRECT"),
+        ((PIN_SET,), True, [], None),
+        ((PIN_SET,), False, [PinTryFailed(tries=1)], "PIN_INCORRECT"),
+        ((PIN_SET, *FAILED_TWICE), True, [PinVerified()], None),
+        (
+            (PIN_SET, *FAILED_TWICE),
+            False,
+            [PinTryFailed(tries=3), PinBlocked()],
+            "PIN_TRIES_EXCEEDED",
+        ),
+        (PIN_BLOCKED, True, [], "PIN_TRIES_EXCEEDED"),
+        (PIN_BLOCKED, False, [], "PIN_TRIES_EXCEEDED"),
+        (
+            (PIN_SET, *FAILED_TWICE, PinVerified()),
+            False,
+            [PinTryFailed(tries=1)],
+            "PIN_INCORRECT",
+        ),
+        (
+            (*PIN_BLOCKED, PinUnblocked(reason="X")),
+            False,
+            [PinTryFailed(tries=1)],
+            "PIN_INCORRECT",
+        ),
+        ((PIN_SET, *FAILED_TWICE, PIN_SET), False, [PinTryFailed(tries=1)], "PIN_INCORRECT"),
+    ],
+)
+def test_three_wrong_pins_in_a_row_block_the_pin(
+    history: tuple[Any, ...], correct: bool, events: list[Any], declined: str | None
+) -> None:
+    assert Card().after([*ACTIVE, *history]).pin_tried(correct) == (events, declined)
+
+
+def test_a_pin_is_set_and_changed_unless_it_is_blocked() -> None:
+    given(Card, ISSUED).when(SET_PIN).then(PIN_SET)
+    given(Card, *ACTIVE, PIN_SET).when(SET_PIN).then(PIN_SET)
+    given(Card, *ACTIVE, *PIN_BLOCKED).when(SET_PIN).refused(PinIsBlocked)
+    given(Card, ISSUED, CardExpired(on=DAY)).when(SET_PIN).refused(CardIsExpired)
+
+
+def test_a_pin_tried_outside_of_a_payment_counts_like_any_other() -> None:
+    right, wrong = TryPin(card_id=CARD, correct=True), TryPin(card_id=CARD, correct=False)
+    given(Card, *ACTIVE, PIN_SET).when(right).then(PinVerified())
+    given(Card, *ACTIVE, PIN_SET, *FAILED_TWICE).when(wrong).then(
+        PinTryFailed(tries=3), PinBlocked()
+    )
+    given(Card, *ACTIVE, *PIN_BLOCKED).when(right).refused(PinIsBlocked)
+    given(Card, *ACTIVE).when(right).refused(PinNotSet)
+
+
+def test_the_bank_unblocks_a_pin() -> None:
+    unblocked = PinUnblocked(reason=UNBLOCK_PIN.reason)
+    given(Card, *ACTIVE, *PIN_BLOCKED).when(UNBLOCK_PIN).then(unblocked)
+    given(Card, *ACTIVE, PIN_SET).when(UNBLOCK_PIN).refused(PinNotBlocked)
+
+
+def test_a_comparison_of_the_security_code_is_recorded() -> None:
+    compare = CheckCode(card_id=CARD, matches=False)
+    given(Card, *ACTIVE).when(compare).then(CardCodeChecked(matches=False))
+
+
+# --- tokens in wallets ----------------------------------------------------------------------------
+
+
+def test_a_token_is_requested_confirmed_and_activated() -> None:
+    given(Card, *ACTIVE).when(REQUEST_TOKEN).then(REQUESTED)
+    given(Card, *ACTIVE, REQUESTED).when(CONFIRM_TOKEN).then(CONFIRMED)
+    given(Card, *ACTIVE, REQUESTED, CONFIRMED).when(ACTIVATE_TOKEN).then(TOKEN_ACTIVE[-1])
+
+
+def test_a_token_is_not_activated_before_the_holder_has_confirmed_it() -> None:
+    given(Card, *ACTIVE, REQUESTED).when(ACTIVATE_TOKEN).refused(TokenNotConfirmed)
+
+
+def test_a_token_that_needs_no_second_factor_waits_for_its_activation_alone() -> None:
+    trusted = replace(REQUESTED, second_factor=False)
+    given(Card, *ACTIVE, trusted).when(ACTIVATE_TOKEN).then(TOKEN_ACTIVE[-1])
+    given(Card, *ACTIVE, trusted).when(CONFIRM_TOKEN).refused(TokenNotPending)
+
+
+def test_a_token_is_suspended_resumed_and_deactivated_for_ever() -> None:
+    given(Card, *ACTIVE, *TOKEN_ACTIVE).when(SUSPEND_TOKEN).then(SUSPENDED)
+    given(Card, *ACTIVE, *TOKEN_ACTIVE, SUSPENDED).when(RESUME_TOKEN).then(RESUMED)
+    given(Card, *ACTIVE, *TOKEN_ACTIVE, SUSPENDED).when(DEACTIVATE_TOKEN).then(DEACTIVATED)
+    given(Card, *ACTIVE, REQUESTED).when(DEACTIVATE_TOKEN).then(DEACTIVATED)
+
+
+@pytest.mark.parametrize(
+    ("history", "status"),
+    [
+        ((REQUESTED,), WalletTokenStatus.PENDING_2FA),
+        ((REQUESTED, CONFIRMED), WalletTokenStatus.PENDING_ACTIVATION),
+        (TOKEN_ACTIVE, WalletTokenStatus.ACTIVE),
+        ((*TOKEN_ACTIVE, SUSPENDED), WalletTokenStatus.PAUSED),
+        ((*TOKEN_ACTIVE, SUSPENDED, RESUMED), WalletTokenStatus.ACTIVE),
+        ((REQUESTED, DEACTIVATED), WalletTokenStatus.DEACTIVATED),
+    ],
+)
+def test_the_status_of_a_token(history: tuple[Any, ...], status: WalletTokenStatus) -> None:
+    assert Card().after([*ACTIVE, *history]).wallet_tokens[TOKEN].status is status
+
+
+@pytest.mark.parametrize(
+    ("history", "command", "refusal"),
+    [
+        ((), CONFIRM_TOKEN, TokenUnknown),
+        ((), SUSPEND_TOKEN, TokenUnknown),
+        ((REQUESTED,), REQUEST_TOKEN, AlreadyExists),
+        (TOKEN_ACTIVE, CONFIRM_TOKEN, TokenNotPending),
+        (TOKEN_ACTIVE, ACTIVATE_TOKEN, TokenNotPending),
+        (TOKEN_ACTIVE, RESUME_TOKEN, TokenNotSuspended),
+        ((*TOKEN_ACTIVE, SUSPENDED), SUSPEND_TOKEN, TokenNotActive),
+        ((REQUESTED, DEACTIVATED), CONFIRM_TOKEN, TokenDeactivated),
+        ((*TOKEN_ACTIVE, DEACTIVATED), RESUME_TOKEN, TokenDeactivated),
+        ((*TOKEN_ACTIVE, DEACTIVATED), DEACTIVATE_TOKEN, TokenDeactivated),
+    ],
+)
+def test_a_token_does_not_go_where_its_state_does_not_lead(
+    history: tuple[Any, ...], command: Any, refusal: Any
+) -> None:
+    given(Card, *ACTIVE, *history).when(command).refused(refusal)
+
+
+@pytest.mark.parametrize("command", [REQUEST_TOKEN, CONFIRM_TOKEN, ACTIVATE_TOKEN, RESUME_TOKEN])
+def test_no_token_comes_into_use_while_its_card_is_not(command: Any) -> None:
+    given(Card, *ACTIVE, REQUESTED, CardFrozen()).when(command).refused(CardNotActive)
+    given(Card, *ACTIVE, REQUESTED, BLOCKED).when(command).refused(CardIsBlocked)
+
+
+def test_a_token_of_a_blocked_card_can_still_be_taken_out_of_use() -> None:
+    given(Card, *ACTIVE, *TOKEN_ACTIVE, BLOCKED).when(SUSPEND_TOKEN).then(SUSPENDED)
+
+
+# --- detokenizing ---------------------------------------------------------------------------------
+
+
+def test_showing_a_card_s_number_is_recorded_with_its_reason_and_scope() -> None:
+    given(Card, *ACTIVE).when(DETOKENIZE).then(
+        CardDetokenized(reason="dispute 17", scope=DetokenizeScope.NUMBER)
+    )
+
+
+def test_the_number_of_a_card_that_has_ended_may_be_asked_for() -> None:
+    given(Card, *ACTIVE, CLOSED).when(DETOKENIZE).outcome()
+    given(Card).when(DETOKENIZE).refused(NotFound)
+
+
+@pytest.mark.parametrize("reason", ["", " "])
+def test_a_card_s_number_is_not_shown_without_a_reason(reason: str) -> None:
+    given(Card, *ACTIVE).when(replace(DETOKENIZE, reason=reason)).refused(DetokenizingUnexplained)
+
+
+# --- numbers where they do not belong -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        replace(BLOCK, reason="stolen: 4111 1111 1111 1111"),
+        replace(DETOKENIZE, reason="is it 4111111111111111?"),
+        replace(REQUEST_TOKEN, device_ref="4111-1111-1111-1111"),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_a_card_s_number_within_a_text_is_refused(command: Any) -> None:
+    given(Card, *ACTIVE).when(command).refused(CardNumberRefused)
+
+
+@pytest.mark.parametrize("reason", ["case 4111111111111112", "1" * 20, "4111 1111"])
+def test_another_number_within_a_text_is_taken(reason: str) -> None:
+    given(Card, *ACTIVE).when(replace(BLOCK, reason=reason)).then(CardBlocked(reason=reason))
+
+
+@pytest.mark.parametrize("digits", ["4111111111111111", "79927398713", "0"])
+def test_a_number_with_its_check_digit_passes(digits: str) -> None:
+    assert passes_luhn(digits)
+
+
+@pytest.mark.parametrize("place", range(16))
+@pytest.mark.parametrize("change", range(1, 10))
+def test_any_single_wrong_digit_is_found(place: int, change: int) -> None:
+    digits = list("4111111111111111")
+    digits[place] = str((int(digits[place]) + change) % 10)
+    assert not passes_luhn("".join(digits))
