@@ -1,0 +1,152 @@
+"""What one card has done: all that its features need, in a few hundred numbers.
+
+The only clock is the time at which uses occurred. A use that arrives late is counted in the minute,
+hour and day in which it occurred if they are still kept, and never moves the clock back.
+
+| Window       | Kept by | What it holds when asked at a time                                  |
+|--------------|---------|---------------------------------------------------------------------|
+| 1 hour       | minute  | this minute and the 59 before                                       |
+| 24 hours     | hour    | this hour and the 24 before: the last 24 hours, and up to one more  |
+| 7, 30 days   | day     | today (UTC) and the 6, 29 days before                               |
+| devices      | second  | those last used less than 24 hours ago: exact, up to 32 of them     |
+"""
+
+from datetime import date, datetime
+from math import floor
+from typing import Final, Self
+from uuid import UUID
+
+from domain.risk.buckets import DAY, HOUR, MINUTE, Series, counted
+from domain.value import changed, value
+
+MINUTES: Final = 60
+HOURS: Final = 25
+DAYS: Final = 30
+"""How many minutes, hours and days are kept."""
+
+MERCHANTS: Final = 64
+COUNTRIES: Final = 16
+"""How many merchants and countries a card is remembered to have been used at, last used last."""
+
+FINGERPRINTS: Final = 32
+"""How many devices, and addresses, of the last 24 hours are told apart."""
+
+LastSeen = tuple[tuple[int, str], ...]
+"""When each was last seen (in seconds since 1970) and what it is, in that order."""
+
+
+@value
+class Use:
+    """One attempted use of a card, approved or not, as the features see it.
+
+    `at` is when it occurred (UTC, aware), `minor` the amount in minor units of the card's currency,
+    the countries those of ISO 3166-1 alpha-2: where, and of the customer. Device and address are
+    opaque fingerprints, latitude and longitude in degrees.
+    """
+
+    at: datetime
+    minor: int
+    merchant_id: str
+    country: str
+    home_country: str
+    channel: str
+    card_id: UUID
+    issued_on: date
+    device: str | None = None
+    address: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+    @property
+    def second(self) -> int:
+        """When it occurred, in whole seconds since 1970."""
+        return floor(self.at.timestamp())
+
+
+@value
+class Place:
+    """Where a card was, and when (in seconds since 1970)."""
+
+    second: int
+    latitude: float
+    longitude: float
+
+
+@value
+class Behaviour:
+    """What a card has done up to `latest`, in seconds since 1970; None if it was never used.
+
+    Declined uses count (who guesses is declined often), but only approved ones have an amount.
+    """
+
+    latest: int | None = None
+    minutes: Series = ()
+    """Minute and uses."""
+    hours: Series = ()
+    """Hour, uses, minor units approved, and declined uses."""
+    days: Series = ()
+    """Day, uses, approved uses, minor units approved, and uses abroad."""
+    merchants: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    devices: LastSeen = ()
+    addresses: LastSeen = ()
+    place: Place | None = None
+
+    def after(self, use: Use, approved: bool) -> Self:
+        """What it has done when it has been used once more."""
+        second = use.second
+        latest = second if self.latest is None or second > self.latest else self.latest
+        minute, hour, day = second // MINUTE, second // HOUR, second // DAY
+        minor = use.minor if approved else 0
+        abroad = 1 if use.country != use.home_country else 0
+        return changed(
+            self,
+            latest=latest,
+            minutes=counted(self.minutes, (minute, 1), latest // MINUTE - MINUTES + 1),
+            hours=counted(
+                self.hours, (hour, 1, minor, 0 if approved else 1), latest // HOUR - HOURS + 1
+            ),
+            days=counted(
+                self.days,
+                (day, 1, 1 if approved else 0, minor, abroad),
+                latest // DAY - DAYS + 1,
+            ),
+            merchants=_used(self.merchants, use.merchant_id, MERCHANTS),
+            countries=_used(self.countries, use.country, COUNTRIES),
+            devices=seen(self.devices, use.device, second, latest),
+            addresses=seen(self.addresses, use.address, second, latest),
+            place=_moved(self.place, use, second),
+        )
+
+
+def seen(entries: LastSeen, what: str | None, second: int, latest: int) -> LastSeen:
+    """Who was seen in the 24 hours to `latest`, when `what` has been seen at `second` too."""
+    if what is None:
+        return entries if not entries or entries[0][0] > latest - DAY else within(entries, latest)
+    last = max([second, *[at for at, known in entries if known == what]])
+    others = [entry for entry in entries if entry[1] != what]
+    return within(tuple(sorted([*others, (last, what)])), latest)[-FINGERPRINTS:]
+
+
+def within(entries: LastSeen, now: int) -> LastSeen:
+    """Those that were seen in the 24 hours to `now`."""
+    return tuple([entry for entry in entries if entry[0] > now - DAY])
+
+
+def _used(known: tuple[str, ...], what: str, most: int) -> tuple[str, ...]:
+    """The last of those that were used, `what` last of all."""
+    if what not in known:
+        return (*known[-most + 1 :], what)
+    if known[-1] == what:
+        return known
+    place = known.index(what)
+    return (*known[:place], *known[place + 1 :], what)
+
+
+def _moved(place: Place | None, use: Use, second: int) -> Place | None:
+    """The newest place that is known."""
+    if use.latitude is None or use.longitude is None:
+        return place
+    if place is not None and second < place.second:
+        return place
+    return Place(second=second, latitude=use.latitude, longitude=use.longitude)

@@ -1,0 +1,200 @@
+"""What a model and the rules are told about a use of a card: always the same numbers.
+
+Counts and sums include the use in question, as if it were approved; averages and shares are of what
+was before it. Every number is finite, and what is unknown has a value of its own that no known
+value exceeds or undercuts by accident: it stands in the table of `FEATURES`.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from math import asin, cos, radians, sin, sqrt
+from typing import Final
+
+from domain.risk.behaviour import Behaviour, LastSeen, Place, Use
+from domain.risk.buckets import DAY, HOUR, MINUTE, since, total
+from domain.risk.surroundings import DeviceHistory, MerchantHistory
+
+CARD_AGE_MAX: Final = 365
+"""The age of a card tells the young from the old. Beyond a year it only tells today from last year,
+and a model that learnt from it would be wrong about tomorrow."""
+
+NEVER: Final = 31 * DAY
+"""Seconds since the last use, at most, and if there was none: longer than anything is kept."""
+
+SPEED_MAX: Final = 20_000
+EARTH_RADIUS_KM: Final = 6371.0088
+
+DESCRIBED: Final[Mapping[str, str]] = {
+    "amount": "in minor units",
+    "count_1h": "uses in this minute and the 59 before",
+    "count_24h": "uses in this hour and the 24 before",
+    "sum_24h": "minor units approved in this hour and the 24 before, and this amount",
+    "declined_24h": "declined uses in this hour and the 24 before",
+    "count_7d": "uses today and on the 6 days before",
+    "average_1d": "minor units of an approved use today; 0 without any",
+    "average_7d": "minor units of an approved use today and on the 6 days before; 0 without any",
+    "average_30d": "minor units of an approved use today and on the 29 days before; 0 without any",
+    "amount_to_average": "amount by average_30d; 1 without any",
+    "card_age_days": "days since the card was issued, 365 at most",
+    "international": "1 outside the customer's country",
+    "international_ratio": "share of uses abroad today and on the 29 days before; 0 without any",
+    "new_merchant": "1 if it is none of the last 64 merchants of the card",
+    "new_country": "1 if it is neither the customer's country nor one of the card's last 16",
+    "seconds_since_last": "between this and the newest use; 31 days at most, and without any",
+    "hour": "of the day (UTC), 0 to 23",
+    "weekday": "0 is Monday (UTC)",
+    "devices_24h": "devices in the last 24 hours, this one included; 0 if none is known",
+    "addresses_24h": "addresses in the last 24 hours, this one included; 0 if none is known",
+    "cards_per_device_24h": "cards of this device in the last 24 hours, and this; 0 if unknown",
+    "distance_km": "great-circle distance from the last known place; 0 if unknown",
+    "speed_kmh": "to have come here from the last known place, 20,000 at most; 0 if unknown",
+    "merchant_count_1d": "uses of the merchant today",
+    "merchant_count_7d": "uses of the merchant today and on the 6 days before",
+    "merchant_count_30d": "uses of the merchant today and on the 29 days before",
+    "merchant_fraud_1d": "frauds at the merchant learnt of today and yesterday, by their uses",
+    "merchant_fraud_7d": "frauds learnt of today and on the 6 days before, by uses then",
+    "merchant_fraud_30d": "frauds learnt of today and on the 29 days before, by uses then",
+}
+"""Every feature in its order, and what it is. A changed meaning is another schema, and a model is
+never asked about features of a schema other than its own."""
+
+FEATURES: Final[tuple[str, ...]] = tuple(DESCRIBED)
+PLACE: Final[Mapping[str, int]] = {name: place for place, name in enumerate(FEATURES)}
+"""Where a feature stands in a vector."""
+
+SCHEMA_HASH: Final = sha256(
+    json.dumps(list(DESCRIBED.items()), separators=(",", ":")).encode()
+).hexdigest()
+
+
+_SAID: Final[Mapping[str, str]] = {
+    "amount": "amount in minor units: {:.0f}",
+    "count_1h": "uses of the card within an hour: {:.0f}",
+    "count_24h": "uses of the card within 24 hours: {:.0f}",
+    "sum_24h": "minor units spent within 24 hours: {:.0f}",
+    "declined_24h": "declined uses within 24 hours: {:.0f}",
+    "count_7d": "uses of the card within 7 days: {:.0f}",
+    "average_1d": "average amount today, in minor units: {:.0f}",
+    "average_7d": "average amount of 7 days, in minor units: {:.0f}",
+    "average_30d": "average amount of 30 days, in minor units: {:.0f}",
+    "amount_to_average": "the amount is {:.1f} times the average of 30 days",
+    "card_age_days": "age of the card in days: {:.0f}",
+    "international": "outside the customer's country: {:.0f} (1 is yes)",
+    "international_ratio": "share of uses abroad: {:.0%}",
+    "new_merchant": "the first use at this merchant: {:.0f} (1 is yes)",
+    "new_country": "the first use in this country: {:.0f} (1 is yes)",
+    "seconds_since_last": "seconds since the last use: {:.0f}",
+    "hour": "hour of the day: {:.0f}",
+    "weekday": "day of the week: {:.0f} (0 is Monday)",
+    "devices_24h": "devices within 24 hours: {:.0f}",
+    "addresses_24h": "internet addresses within 24 hours: {:.0f}",
+    "cards_per_device_24h": "cards used by this device within 24 hours: {:.0f}",
+    "distance_km": "kilometres from the last place: {:.0f}",
+    "speed_kmh": "kilometres per hour to come from the last place: {:.0f}",
+    "merchant_count_1d": "uses of the merchant today: {:.0f}",
+    "merchant_count_7d": "uses of the merchant within 7 days: {:.0f}",
+    "merchant_count_30d": "uses of the merchant within 30 days: {:.0f}",
+    "merchant_fraud_1d": "frauds lately known at the merchant, by its uses in 2 days: {:.2f}",
+    "merchant_fraud_7d": "frauds lately known at the merchant, by its uses in 7 days: {:.2f}",
+    "merchant_fraud_30d": "frauds lately known at the merchant, by its uses in 30 days: {:.2f}",
+}
+
+
+def said(feature: str, known: float) -> str:
+    """A feature in words, for an analyst or a customer."""
+    return _SAID[feature].format(known)
+
+
+def features(
+    use: Use, behaviour: Behaviour, merchant: MerchantHistory, device: DeviceHistory
+) -> tuple[float, ...]:
+    """The features of a use, before it is counted in what the card, merchant and device have done.
+
+    A use older than the newest one is asked about as of the newest one: time does not go back.
+    """
+    second = use.second
+    now = second if behaviour.latest is None or second > behaviour.latest else behaviour.latest
+    hours = since(behaviour.hours, now // HOUR - 24)
+    today = now // DAY
+    days = since(behaviour.days, today - 29)
+    week = since(days, today - 6)
+    average_30d = _ratio(total(days, 3), total(days, 2))
+    abroad = use.country != use.home_country
+    distance, speed = _travelled(use, second, behaviour.place)
+    day = max(second // DAY, merchant.latest)
+    month = since(merchant.days, day - 29)
+    month_uses = total(month, 1)
+    its_week = since(month, day - 6)
+    week_uses = total(its_week, 1)
+    recent = since(its_week, day - 1)
+    return (
+        float(use.minor),
+        1.0 + total(since(behaviour.minutes, now // MINUTE - 59), 1),
+        1.0 + total(hours, 1),
+        float(use.minor + total(hours, 2)),
+        float(total(hours, 3)),
+        1.0 + total(week, 1),
+        _ratio(total(since(week, today), 3), total(since(week, today), 2)),
+        _ratio(total(week, 3), total(week, 2)),
+        average_30d,
+        use.minor / average_30d if average_30d else 1.0,
+        float(min(max((use.at.date() - use.issued_on).days, 0), CARD_AGE_MAX)),
+        1.0 if abroad else 0.0,
+        _ratio(total(days, 4), total(days, 1)),
+        0.0 if use.merchant_id in behaviour.merchants else 1.0,
+        1.0 if abroad and use.country not in behaviour.countries else 0.0,
+        float(NEVER if behaviour.latest is None else min(abs(second - behaviour.latest), NEVER)),
+        float(use.at.hour),
+        float(use.at.weekday()),
+        _distinct(behaviour.devices, use.device, now),
+        _distinct(behaviour.addresses, use.address, now),
+        0.0
+        if use.device is None
+        else _distinct(device.cards, use.card_id.hex, max(second, device.latest)),
+        distance,
+        speed,
+        float(total(since(recent, day), 1)),
+        float(week_uses),
+        float(month_uses),
+        _ratio(total(recent, 2), total(recent, 1)),
+        _ratio(total(its_week, 2), week_uses),
+        _ratio(total(month, 2), month_uses),
+    )
+
+
+def features_hash(vector: tuple[float, ...]) -> str:
+    """SHA-256, in hexadecimal, of the vector as canonical JSON.
+
+    Doubles are written in the fewest digits that read back to the same double, so equal vectors,
+    and no others, have equal texts.
+    """
+    return sha256(json.dumps(vector, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _distinct(entries: LastSeen, what: str | None, now: int) -> float:
+    """How many were seen in the 24 hours to `now`, `what` included."""
+    oldest = now - DAY
+    others = sum([1 for at, known in entries if at > oldest and known != what])
+    return float(others if what is None else others + 1)
+
+
+def _travelled(use: Use, second: int, last: Place | None) -> tuple[float, float]:
+    """Kilometres from the last place (haversine), and kilometres per hour to have come from there.
+
+    Uses in the same second are taken to be a second apart. Both are whole numbers, as the last bit
+    of a sine is not the same on every machine.
+    """
+    if last is None or use.latitude is None or use.longitude is None:
+        return 0.0, 0.0
+    here, there = radians(use.latitude), radians(last.latitude)
+    half = sin((here - there) / 2) ** 2 + (
+        cos(here) * cos(there) * sin(radians(use.longitude - last.longitude) / 2) ** 2
+    )
+    distance = round(2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(half))))
+    speed = distance * HOUR // max(abs(second - last.second), 1)
+    return float(distance), float(min(speed, SPEED_MAX))
