@@ -202,8 +202,8 @@ def _number(threshold: float) -> str:
 class Rule:
     """When its condition holds, the score is at least `floor`; or, to allow, at most `ceiling`.
 
-    `words` say it to an analyst or customer. A rule that allows has an end: `expires_on` is its last
-    day.
+    `words` say it to an analyst or customer. A rule that allows has an end, and `expires_on` is its
+    last day.
     """
 
     code: str
@@ -372,6 +372,6 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
         0.6,
     ),
 )
-"""None of them blocks by itself: the customer can show who he is (CHALLENGE), or an analyst looks at
-it afterwards (REVIEW). One amount rule brings the recall at 0.1 % false positives from 0.70 to
+"""None of them blocks by itself: the customer can show who he is (CHALLENGE), or an analyst looks
+at it afterwards (REVIEW). One amount rule brings the recall at 0.1 % false positives from 0.70 to
 0.71 on the labelled data, and all of the frauds by amount."""

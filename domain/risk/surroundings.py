@@ -9,6 +9,7 @@ from typing import Final, Protocol, Self
 
 from domain.risk.behaviour import LastSeen, Use, seen
 from domain.risk.buckets import DAY, Series, counted
+from domain.risk.model import Model
 from domain.value import changed, value
 
 MERCHANT_DAYS: Final = 30
@@ -82,9 +83,35 @@ class Surroundings(Protocol):
 
     def device(self, device: str | None) -> DeviceHistory: ...
 
+    def model(self, sha256: str) -> Model | None:
+        """The model of that artefact; None if the artefact is not here."""
+
+    def grown_to(self, position: int) -> None:
+        """The log is known to have grown so far."""
+
+
+class _Unwatched:
+    """Of a bank beside which nobody follows the log."""
+
+    as_of = 0
+    degraded = "nobody follows the log"
+
+    def merchant(self, merchant_id: str) -> MerchantHistory:
+        return NEW_MERCHANT
+
+    def device(self, device: str | None) -> DeviceHistory:
+        return NEW_DEVICE
+
+    def model(self, sha256: str) -> Model | None:
+        return None
+
+    def grown_to(self, position: int) -> None:
+        pass
+
 
 NEW_MERCHANT: Final = MerchantHistory()
 NEW_DEVICE: Final = DeviceHistory()
+UNWATCHED: Final[Surroundings] = _Unwatched()
 
 
 class SharedHistory:
