@@ -27,6 +27,7 @@ from domain.customer import Customer
 from domain.decision import Decision, History, deciding
 from domain.money import CurrencyMismatch, Money
 from domain.refusal import AlreadyExists, NotFound, Refusal
+from domain.sensitive import passes_luhn
 from domain.value import changed, value
 
 TRAILING_MIN: Final = 10
@@ -43,7 +44,6 @@ PIN_TRIES_EXCEEDED: Final = "PIN_TRIES_EXCEEDED"
 _NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){11,18}")
 _NUMBER_WITHIN = re.compile(rf"(?<![0-9]){_NUMBER.pattern}(?![0-9])")
 _DIVIDER = re.compile(r"[ -]")
-_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)  # twice a digit, and of that the sum of its digits
 _BIN = re.compile(r"[0-9]{6}(?:[0-9]{2})?")
 _LAST4 = re.compile(r"[0-9]{4}")
 _MCC = re.compile(r"[0-9]{4}")
@@ -1119,12 +1119,6 @@ def _refuse_numbers(text: str) -> None:
     """
     if any(passes_luhn(_DIVIDER.sub("", found[0])) for found in _NUMBER_WITHIN.finditer(text)):
         raise CardNumberRefused
-
-
-def passes_luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of the others (ISO/IEC 7812-1, annex B)."""
-    total = sum(map(int, digits[-1::-2])) + sum(_DOUBLED[int(digit)] for digit in digits[-2::-2])
-    return total % 10 == 0
 
 
 def _require_sensible(control: SpendControl) -> None:

@@ -96,7 +96,6 @@ from domain.card import (
     UnfreezeCard,
     Wallet,
     WalletTokenStatus,
-    passes_luhn,
 )
 from domain.customer import CustomerIsRestricted, CustomerNotActive, CustomerRestricted
 from domain.money import CurrencyMismatch, Money
@@ -737,16 +736,3 @@ def test_a_card_s_number_within_a_text_is_refused(command: Any) -> None:
 @pytest.mark.parametrize("reason", ["case 4111111111111112", "1" * 20, "4111 1111"])
 def test_another_number_within_a_text_is_taken(reason: str) -> None:
     given(Card, *ACTIVE).when(replace(BLOCK, reason=reason)).then(CardBlocked(reason=reason))
-
-
-@pytest.mark.parametrize("digits", ["4111111111111111", "79927398713", "0"])
-def test_a_number_with_its_check_digit_passes(digits: str) -> None:
-    assert passes_luhn(digits)
-
-
-@pytest.mark.parametrize("place", range(16))
-@pytest.mark.parametrize("change", range(1, 10))
-def test_any_single_wrong_digit_is_found(place: int, change: int) -> None:
-    digits = list("4111111111111111")
-    digits[place] = str((int(digits[place]) + change) % 10)
-    assert not passes_luhn("".join(digits))
