@@ -47,6 +47,7 @@ from domain.aggregate import Aggregate, permanent_name
 from domain.decision import Handler
 from domain.personal import Retention, personal_fields
 from domain.refusal import NotFound, Refusal, VersionConflict
+from domain.risk.surroundings import UNWATCHED, Surroundings
 from domain.value import attributes
 
 logger = logging.getLogger(__name__)
@@ -238,8 +239,9 @@ class _Memory:
 class _History:
     """What one decision reads; it notes what, so that it can be guarded."""
 
-    def __init__(self, memory: _Memory) -> None:
+    def __init__(self, memory: _Memory, surroundings: Surroundings) -> None:
         self._memory = memory
+        self.surroundings = surroundings
         self.read: dict[UUID, int] = {}
 
     def state(self, aggregate: type[A], stream_id: UUID) -> A:
@@ -250,6 +252,11 @@ class _History:
         if not isinstance(stream.state, aggregate):
             raise NotFound
         return stream.state
+
+    def head(self, stream_id: UUID) -> str:
+        stream = self._memory.stream(stream_id)
+        self.read[stream_id] = stream.version
+        return stream.head
 
     def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
         known = self._memory.commands.find(command_id)
@@ -356,13 +363,14 @@ class Bank:
     as an async context manager: leaving it answers everybody who waits, then stops.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts that a bank is made of
         self,
         log: EventLog,
         vault: Vault,
         handlers: Mapping[type[Any], Handler],
         *,
         fingerprint_key: bytes,
+        surroundings: Surroundings = UNWATCHED,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._log = log
@@ -373,6 +381,7 @@ class Bank:
             for command, handler in handlers.items()
         }
         self._key = fingerprint_key
+        self._surroundings = surroundings
         self._clock = clock
         self._memory = _Memory()
         self._waiting: dict[UUID, _Request] = {}
@@ -579,6 +588,7 @@ class Bank:
     def _settle(self, batch: _Batch, positions: Sequence[int]) -> None:
         """The batch is on disk."""
         self._vault.confirm(key.whose for key in batch.vault_keys)
+        self._surroundings.grown_to(positions[-1])
         self.batch_sizes.append(len(batch.judged))
         for judged in batch.judged:
             origin = judged.request.origin
@@ -626,7 +636,7 @@ class Bank:
         if (taken or _NEW).version > 0 or command_id in request.streams:
             self._answer(request, CommandIdReused())  # it is the id of an account, say
             return None
-        history = _History(self._memory)
+        history = _History(self._memory, self._surroundings)
         entry = _Entry(self._memory, self._codec, self._vault, command_id, at)
         try:
             recorded = self._recorded(request, history, entry)

@@ -5,6 +5,18 @@ from typing import Any
 
 from domain.account import Account
 from domain.aggregate import Aggregate
+from domain.authorizing import (
+    advise_authorization,
+    authorize_card,
+    clear_card_refund,
+    clear_card_transaction,
+    complete_challenge,
+    confirm_alert,
+    dismiss_alert,
+    expire_authorization,
+    record_fraud_label,
+    reverse_authorization,
+)
 from domain.card import Card, issue_card, replace_card
 from domain.customer import Customer
 from domain.decision import Handler, handlers_of
@@ -16,9 +28,19 @@ from domain.holding import (
     record_screening_result,
     restrict_customer,
 )
+from domain.risk.alert import RiskAlert
+from domain.risk.policy import RiskPolicy
+from domain.spending import CardSpending
 from domain.transfer import make_transfer, reverse_movement, waive_fee
 
-AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (Customer, Account, Card)
+AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
+    Customer,
+    Account,
+    Card,
+    CardSpending,
+    RiskPolicy,
+    RiskAlert,
+)
 """Every aggregate of the bank: what records, replays and verifies knows them from here alone.
 
 Commands that one aggregate judges by itself come with it; others are `JOINT_DECISIONS`.
@@ -36,6 +58,16 @@ JOINT_DECISIONS: tuple[Handler, ...] = (
     make_transfer,
     reverse_movement,
     waive_fee,
+    authorize_card,
+    advise_authorization,
+    complete_challenge,
+    reverse_authorization,
+    expire_authorization,
+    clear_card_transaction,
+    clear_card_refund,
+    record_fraud_label,
+    confirm_alert,
+    dismiss_alert,
 )
 """What is decided over several streams at once."""
 

@@ -84,8 +84,9 @@ FORCED: Final = frozenset(
 )
 """Debits that the bank is obliged to post whatever the balance and the restrictions."""
 
-HELD_FOR: Final = frozenset({MovementKind.CASH, MovementKind.PAYMENT, MovementKind.CARD})
-"""What money is held for. A transfer is not: its two legs are posted at once or not at all."""
+HELD_FOR: Final = frozenset({MovementKind.CASH, MovementKind.PAYMENT})
+"""What anybody may hold money for. Not for a transfer: its two legs are posted at once or not at
+all. Nor for a card: what is held for one goes with its authorization (see authorizing.py)."""
 
 BY_CUSTOMER: Final = frozenset(
     {MovementKind.CASH, MovementKind.TRANSFER, MovementKind.PAYMENT, MovementKind.CARD}
@@ -214,18 +215,24 @@ class FundsCollected:
 
 @recorded_as("account.hold_placed.v1")
 class HoldPlaced:
+    """`forced` is said of a hold that nobody judged: a network decided in the bank's place."""
+
     hold_id: UUID
     amount: Money
     kind: MovementKind
     expires_at: datetime | None = None
     reference: str | None = None
+    forced: bool | None = None
 
 
 @recorded_as("account.hold_adjusted.v1")
 class HoldAdjusted:
+    """`forced` is said of one that nobody judged: a card's merchant said what it really is."""
+
     hold_id: UUID
     delta: Money
     new_amount: Money
+    forced: bool | None = None
 
 
 @recorded_as("account.hold_captured.v1")
@@ -808,14 +815,10 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                     )
                 ]
             case PlaceHold():
-                if command.hold_id in self.holds:
-                    raise HoldExists
                 if command.kind not in HELD_FOR:
                     raise KindNotAllowed
-                self._require_usable(command.amount, Direction.DEBIT)
-                self._require_funds(command.amount.minor)
                 return [
-                    HoldPlaced(
+                    self.hold(
                         hold_id=command.hold_id,
                         amount=command.amount,
                         kind=command.kind,
@@ -824,19 +827,28 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                     )
                 ]
             case AdjustHold(hold_id=hold_id, delta=delta):
-                return [self._adjust_hold(hold_id, delta)]
-            case CaptureHold():
-                return [self._capture_hold(command)]
-            case ReleaseHold(hold_id=hold_id, reason=reason):
-                hold = self._open_hold(hold_id)
+                self._require_no_card(hold_id)
+                return [self.adjust_hold(hold_id, delta)]
+            case CaptureHold(hold_id=hold_id, amount=amount):
+                self._require_no_card(hold_id)
+                self._require_usable(amount, Direction.DEBIT)
                 return [
-                    HoldReleased(hold_id=hold_id, amount=self._money(hold.remaining), reason=reason)
+                    self.capture_hold(
+                        hold_id,
+                        movement_id=command.movement_id,
+                        amount=amount,
+                        booking_date=command.booking_date,
+                        final=command.final,
+                        counterparty=command.counterparty,
+                        reference=command.reference,
+                    )
                 ]
+            case ReleaseHold(hold_id=hold_id, reason=reason):
+                self._require_no_card(hold_id)
+                return [self.release_hold(hold_id, reason)]
             case ExpireHold(hold_id=hold_id, at=at):
-                hold = self._open_hold(hold_id)
-                if hold.expires_at is None or at < hold.expires_at:
-                    raise HoldNotExpired
-                return [HoldExpired(hold_id=hold_id, amount=self._money(hold.remaining))]
+                self._require_no_card(hold_id)
+                return [self.expire_hold(hold_id, at)]
             case SetOverdraftLimit(limit=limit):
                 self._require_alive()
                 self._require_currency(limit)
@@ -949,7 +961,8 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             case _:
                 assert_never(event)
 
-    # What commands over several streams ask of one account (see holding.py and transfer.py).
+    # What commands over several streams ask of one account (see holding.py, transfer.py and
+    # authorizing.py).
 
     def require_new(self) -> None:
         if self.status is not None:
@@ -1015,8 +1028,10 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         value_date: date | None = None,
         counterparty: str | None = None,
         reference: str | None = None,
+        forced: bool = False,
     ) -> MoneyCredited:
-        self._require_credit(amount, booking_date)
+        """`forced`: it is posted whatever restricts the account."""
+        self._require_credit(amount, booking_date, forced=forced)
         return MoneyCredited(
             movement_id=movement_id,
             kind=kind,
@@ -1054,6 +1069,96 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             overdrawn=self.available < amount.minor,
         )
 
+    def hold(  # noqa: PLR0913 -- what a hold is
+        self,
+        *,
+        hold_id: UUID,
+        amount: Money,
+        kind: MovementKind,
+        expires_at: datetime | None = None,
+        reference: str | None = None,
+        forced: bool = False,
+    ) -> HoldPlaced:
+        """`forced`: the bank has no choice, whatever is available and whatever restricts."""
+        if hold_id in self.holds:
+            raise HoldExists
+        if forced:
+            self._require_alive()
+            self._require_amount(amount)
+        else:
+            self._require_usable(amount, Direction.DEBIT)
+            self._require_funds(amount.minor)
+        return HoldPlaced(
+            hold_id=hold_id,
+            amount=amount,
+            kind=kind,
+            expires_at=expires_at,
+            reference=reference,
+            forced=forced or None,
+        )
+
+    def adjust_hold(self, hold_id: UUID, delta: Money, *, forced: bool = False) -> HoldAdjusted:
+        hold = self._open_hold(hold_id)
+        self._require_currency(delta)
+        if delta.minor == 0:
+            raise AmountNotPositive
+        if delta.minor > 0 and not forced:
+            self._require_usable(delta, Direction.DEBIT)
+            self._require_funds(delta.minor)
+        if hold.remaining + delta.minor <= 0:
+            raise HoldExceeded
+        return HoldAdjusted(
+            hold_id=hold_id,
+            delta=delta,
+            new_amount=self._money(hold.remaining + delta.minor),
+            forced=forced or None,
+        )
+
+    def capture_hold(  # noqa: PLR0913 -- what a capture is
+        self,
+        hold_id: UUID,
+        *,
+        movement_id: UUID,
+        amount: Money,
+        booking_date: date,
+        final: bool,
+        counterparty: str | None = None,
+        reference: str | None = None,
+    ) -> HoldCaptured:
+        """Whoever asks judges whether the account may be debited: what a card has paid is posted
+        whatever restricts it."""
+        hold = self._open_hold(hold_id)
+        self._require_alive()
+        self._require_amount(amount)
+        self._require_booking_date(booking_date)
+        rest = hold.remaining - amount.minor
+        if rest < 0:
+            raise HoldExceeded
+        return HoldCaptured(
+            hold_id=hold_id,
+            movement_id=movement_id,
+            kind=hold.kind,
+            captured=amount,
+            released=self._money(rest if final else 0),
+            remaining=self._money(0 if final else rest),
+            booking_date=booking_date,
+            value_date=booking_date,
+            postings=self._debit_postings(hold.kind, amount),
+            balance_after=self._money(self.ledger - amount.minor),
+            counterparty=counterparty,
+            reference=reference,
+        )
+
+    def release_hold(self, hold_id: UUID, reason: str) -> HoldReleased:
+        held = self._money(self._open_hold(hold_id).remaining)
+        return HoldReleased(hold_id=hold_id, amount=held, reason=reason)
+
+    def expire_hold(self, hold_id: UUID, at: datetime) -> HoldExpired:
+        hold = self._open_hold(hold_id)
+        if hold.expires_at is None or at < hold.expires_at:
+            raise HoldNotExpired
+        return HoldExpired(hold_id=hold_id, amount=self._money(hold.remaining))
+
     def reverse(
         self, original: Movement, *, movement_id: UUID, reason: str, booking_date: date
     ) -> MovementReversed:
@@ -1084,42 +1189,6 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             value_date=booking_date,
             postings=mirrored(original.postings),
             balance_after=self._money(self.ledger + original.amount.minor),
-        )
-
-    def _adjust_hold(self, hold_id: UUID, delta: Money) -> HoldAdjusted:
-        hold = self._open_hold(hold_id)
-        self._require_currency(delta)
-        if delta.minor == 0:
-            raise AmountNotPositive
-        if delta.minor > 0:
-            self._require_usable(delta, Direction.DEBIT)
-            self._require_funds(delta.minor)
-        if hold.remaining + delta.minor <= 0:
-            raise HoldExceeded
-        return HoldAdjusted(
-            hold_id=hold_id, delta=delta, new_amount=self._money(hold.remaining + delta.minor)
-        )
-
-    def _capture_hold(self, command: CaptureHold) -> HoldCaptured:
-        hold = self._open_hold(command.hold_id)
-        self._require_usable(command.amount, Direction.DEBIT)
-        self._require_booking_date(command.booking_date)
-        rest = hold.remaining - command.amount.minor
-        if rest < 0:
-            raise HoldExceeded
-        return HoldCaptured(
-            hold_id=command.hold_id,
-            movement_id=command.movement_id,
-            kind=hold.kind,
-            captured=command.amount,
-            released=self._money(rest if command.final else 0),
-            remaining=self._money(0 if command.final else rest),
-            booking_date=command.booking_date,
-            value_date=command.booking_date,
-            postings=self._debit_postings(hold.kind, command.amount),
-            balance_after=self._money(self.ledger - command.amount.minor),
-            counterparty=command.counterparty,
-            reference=command.reference,
         )
 
     def _charge_fee(self, command: ChargeFee) -> FeeCharged:
@@ -1163,10 +1232,11 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
 
     # Judging. The order is: state, amount, restriction, date, funds.
 
-    def _require_credit(self, amount: Money, booking_date: date) -> None:
+    def _require_credit(self, amount: Money, booking_date: date, *, forced: bool = False) -> None:
         self._require_alive()
         self._require_amount(amount)
-        self._require_unrestricted(Direction.CREDIT)
+        if not forced:
+            self._require_unrestricted(Direction.CREDIT)
         self._require_booking_date(booking_date)
 
     def _require_debit(self, amount: Money, booking_date: date, kind: MovementKind) -> None:
@@ -1229,6 +1299,10 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
     def _require_funds(self, minor: int) -> None:
         if minor > self.available:
             raise InsufficientFunds(available={"minor": self.available, "currency": self.currency})
+
+    def _require_no_card(self, hold_id: UUID) -> None:
+        if self._open_hold(hold_id).kind is MovementKind.CARD:
+            raise KindNotAllowed
 
     def _open_hold(self, hold_id: UUID) -> Hold:
         try:

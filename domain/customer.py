@@ -460,6 +460,7 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
     identity = "customer_id"
 
     stage: CustomerStatus | None = None
+    country: str = ""
     kyc_tier: int = 0
     kyc_valid_until: date = date.min
     evidence: Mapping[UUID, str] = field(default_factory=dict)
@@ -537,8 +538,8 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
 
     def evolve(self, event: CustomerEvent) -> Self:
         match event:
-            case CustomerRegistered():
-                return changed(self, stage=CustomerStatus.PROSPECT)
+            case CustomerRegistered(country=country):
+                return changed(self, stage=CustomerStatus.PROSPECT, country=country)
             case CustomerContactChanged():
                 return self
             case KycEvidenceSubmitted():

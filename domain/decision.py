@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from domain.aggregate import Aggregate
+from domain.risk.surroundings import Surroundings
 from domain.value import value
 
 A = TypeVar("A", bound=Aggregate[Any, Any])
@@ -22,6 +23,14 @@ class History(Protocol):
 
     def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
         """The (stream, event) pairs that an accepted command wrote: none if there is none such."""
+
+    def head(self, stream_id: UUID) -> str:
+        """The hash of a stream's last record: it stands for all that the stream says."""
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What the whole log says of merchants and devices, as of a position that it tells. It is
+        not guarded: a decision records that position, and can be taken again from there."""
 
 
 Decision = Iterable[tuple[UUID, Sequence[Any]]]

@@ -9,9 +9,11 @@ from application.bank import Bank
 from application.codec import Codec
 from application.commands import CommandAccepted, CommandRefused
 from application.event_log import EventLog, open_log
-from application.keystore import Keystore, LocalKeystore
+from application.keystore import Custodian, LocalKeystore
+from application.risk_desk import RiskDesk
 from application.vault import DataKeyCreated, Vault
 from domain import AGGREGATES, HANDLERS
+from domain.risk.surroundings import UNWATCHED, Surroundings
 from interfaces.database import as_application
 from interfaces.settings import Settings
 from projections import PROJECTIONS
@@ -25,9 +27,10 @@ class System:
 
     settings: Settings
     url: str
-    keystore: Keystore
+    keystore: Custodian
     log: EventLog
     vault: Vault
+    risk_desk: RiskDesk
     bank: Bank
     read_models: ReadModels
 
@@ -47,13 +50,15 @@ def keystore_file(settings: Settings) -> Path:
     return settings.home / "keystore"
 
 
-def new_bank(log: EventLog, vault: Vault, keystore: Keystore) -> Bank:
+def new_bank(
+    log: EventLog, vault: Vault, keystore: Custodian, surroundings: Surroundings = UNWATCHED
+) -> Bank:
     """A bank over a log. Every process of one bank derives the same key for fingerprints."""
     key = keystore.mac("command fingerprint", b"")
-    return Bank(log, vault, HANDLERS, fingerprint_key=key)
+    return Bank(log, vault, HANDLERS, fingerprint_key=key, surroundings=surroundings)
 
 
-def snapshot_key(keystore: Keystore) -> bytes:
+def snapshot_key(keystore: Custodian) -> bytes:
     """What seals snapshots, so that the bank believes only its own."""
     return keystore.mac("snapshot", b"")
 
@@ -67,7 +72,8 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
         vault = Vault(keystore, log.vault_reader)
         async with (
             ReadModels(as_application(url), PROJECTIONS) as read_models,
-            new_bank(log, vault, keystore) as bank,
+            RiskDesk(log) as risk_desk,
+            new_bank(log, vault, keystore, risk_desk) as bank,
         ):
             yield System(
                 settings=settings,
@@ -75,6 +81,7 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                 keystore=keystore,
                 log=log,
                 vault=vault,
+                risk_desk=risk_desk,
                 bank=bank,
                 read_models=read_models,
             )

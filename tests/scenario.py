@@ -9,6 +9,7 @@ speaks of one stream. For a command over several streams, each is named:
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, TypeVar, overload
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ import pytest
 from domain import AGGREGATES, HANDLERS
 from domain.aggregate import Aggregate
 from domain.refusal import NotFound, Refusal
+from domain.risk.surroundings import UNWATCHED, Surroundings
 from domain.value import value
 
 A = TypeVar("A", bound=Aggregate[Any, Any])
@@ -45,6 +47,7 @@ class InMemoryHistory:
     streams: dict[UUID, list[Any]] = field(default_factory=dict)
     states: dict[UUID, Aggregate[Any, Any]] = field(default_factory=dict)
     commands: dict[UUID, list[tuple[UUID, Any]]] = field(default_factory=dict)
+    surroundings: Surroundings = UNWATCHED
 
     def write(self, stream_id: UUID, events: Sequence[Any], by: UUID) -> None:
         for event in events:
@@ -61,6 +64,10 @@ class InMemoryHistory:
 
     def written_by(self, command_id: UUID) -> Sequence[tuple[UUID, Any]]:
         return tuple(self.commands.get(command_id, ()))
+
+    def head(self, stream_id: UUID) -> str:
+        """Something that changes with the stream, as a hash does."""
+        return sha256(str(self.streams.get(stream_id, ())).encode()).hexdigest()
 
     def execute(self, command: Any, command_id: UUID) -> Sequence[tuple[UUID, Sequence[Any]]]:
         """What the command wrote; a refusal writes nothing."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from threading import Lock
@@ -15,6 +15,7 @@ from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Store
 from application.codec import Codec
 from application.commands import CommandAccepted, CommandRefused
 from application.record import GENESIS, NO_HEAD, BatchHead, Record, batch_head, record_hash
+from application.risk_models import MemoryRiskModels, RiskModels
 from application.vault import MemoryVaultReader, VaultKey, VaultReader, VaultValue
 from domain.aggregate import Aggregate
 from domain.recorded import Recorded
@@ -157,6 +158,7 @@ class EventLog:
         self._recorder = recorder
         self._appending = Lock()
         self._vault_rows = MemoryVaultReader()
+        self._risk_models = MemoryRiskModels()
         self._heads: list[BatchHead] = []
         self._skipped = _COMMAND_TOPICS | {"vault.key_created.v1"}
 
@@ -167,6 +169,11 @@ class EventLog:
     def vault_reader(self) -> VaultReader:
         """Where the vault's rows that were appended with the records can be read."""
         return self._vault_rows
+
+    @property
+    def risk_models(self) -> RiskModels:
+        """Where the artefacts of risk models are, which records name by their hash."""
+        return self._risk_models
 
     @contextmanager
     def session(self, *, exclusive: bool = False) -> Iterator[Session]:
@@ -245,6 +252,15 @@ class EventLog:
             records=followed(stored, self.codec, self._skipped),
             position=stored[-1].position if stored else after,
         )
+
+    def told(
+        self, topics: Collection[str], after: int, limit: int
+    ) -> tuple[Sequence[StoredRecord], int]:
+        """The records of these names among the next `limit` positions, as stored; and the last of
+        these positions."""
+        stored = self.records(after, limit)
+        wanted = [record for record in stored if record.topic in topics]
+        return wanted, stored[-1].position if stored else after
 
     def wait(self, after: int, timeout: float) -> None:
         """Return when there may be a record after the position, or when time is up."""

@@ -5,7 +5,7 @@ table lock, so that positions become visible in order and a follower never misse
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import blake2b
 from hmac import compare_digest
@@ -52,6 +52,7 @@ from application.event_log.log import (
     pairs_written,
 )
 from application.record import BatchHead
+from application.risk_models import PostgresRiskModels, RiskModels
 from application.vault import PostgresVaultReader, VaultReader
 
 APPLICATION_ROLE: Final = "ledgertwin_application"
@@ -123,6 +124,10 @@ class PostgresLog(EventLog):
     @property
     def vault_reader(self) -> VaultReader:
         return PostgresVaultReader(self._bank_recorder.connection)
+
+    @property
+    def risk_models(self) -> RiskModels:
+        return PostgresRiskModels(self._bank_recorder.connection)
 
     @contextmanager
     def session(self, *, exclusive: bool = False) -> Iterator[Session]:
@@ -202,6 +207,20 @@ class PostgresLog(EventLog):
             (after, last, sorted(self._skipped)),
         )
         return Batch(records=followed(stored, self.codec, self._skipped), position=last)
+
+    def told(
+        self, topics: Collection[str], after: int, limit: int
+    ) -> tuple[Sequence[StoredRecord], int]:
+        last = max(after, min(self.head(), after + limit))
+        if last == after:
+            return (), after
+        stored = self._select(
+            "SELECT notification_id, originator_id, originator_version, topic, state"
+            " FROM ledgertwin.bank_events WHERE notification_id > %s AND notification_id <= %s"
+            " AND topic = ANY(%s) ORDER BY notification_id",
+            (after, last, sorted(topics)),
+        )
+        return stored, last
 
     def stream(self, stream_id: UUID, after: int = 0) -> Sequence[StoredRecord]:
         return self._select(
