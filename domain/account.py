@@ -1343,13 +1343,13 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
 
     def _with_hold(self, hold_id: UUID, hold: Hold | None) -> Self:
         """A hold placed, changed, or (None) resolved."""
-        before = self.holds[hold_id].remaining if hold_id in self.holds else 0
-        holds = {other: h for other, h in self.holds.items() if other != hold_id}
+        holds = dict(self.holds)
+        old = holds.pop(hold_id, None)
+        held = self.held - (old.remaining if old is not None else 0)
         if hold is None:
-            return changed(self, holds=holds, held=self.held - before)
-        return changed(
-            self, holds=holds | {hold_id: hold}, held=self.held - before + hold.remaining
-        )
+            return changed(self, holds=holds, held=held)
+        holds[hold_id] = hold
+        return changed(self, holds=holds, held=held + hold.remaining)
 
     def _recounted(self) -> Self:
         """The sums that `available` needs, after their parts have changed."""

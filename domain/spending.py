@@ -540,14 +540,20 @@ class CardSpending(Aggregate[Never, CardSpendingEvent]):
         return changed(self, usage=usage, in_flight=in_flight, ended=_latest({**ended, key: new}))
 
 
-def without(mapping: Mapping[UUID, Item], id: UUID) -> Mapping[UUID, Item]:
-    """The same without one."""
-    return {key: item for key, item in mapping.items() if key != id} if id in mapping else mapping
+def without(mapping: Mapping[UUID, Item], key: UUID) -> Mapping[UUID, Item]:
+    """The same without one. A copy keeps the hashes, which take Python 0.3 us for each UUID."""
+    if key not in mapping:
+        return mapping
+    left = dict(mapping)
+    del left[key]
+    return left
 
 
-def _latest(mapping: Mapping[UUID, Item]) -> Mapping[UUID, Item]:
-    over = len(mapping) - ENDED_KEPT
-    return dict(list(mapping.items())[over:]) if over > 0 else mapping
+def _latest(mapping: dict[UUID, Item]) -> Mapping[UUID, Item]:
+    """The newest of one's own: the oldest leaves when there are too many."""
+    if len(mapping) > ENDED_KEPT:
+        del mapping[next(iter(mapping))]
+    return mapping
 
 
 def _spent(attempt: Attempt, minor: int) -> Spent:

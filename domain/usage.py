@@ -60,15 +60,13 @@ class Usage:
 
     def counting(self, spent: Spent) -> Self:
         """With one more authorization."""
-        horizon = spent.at - KEPT_SINGLY
-        if self.recent and self.recent[0].at < horizon:
-            leaving = [s for s in self.recent if s.at < horizon]
-            kept = [s for s in self.recent if s.at >= horizon]
-            older = self.older
-            for left in leaving:
-                older = _summed(older, left.kind, left.at.year, left.minor, 1)
-            return changed(self, recent=(*kept, spent), older=older)
-        return changed(self, recent=(*self.recent, spent))
+        horizon, recent, older = spent.at - KEPT_SINGLY, self.recent, self.older
+        leaving = 0
+        while leaving < len(recent) and recent[leaving].at < horizon:
+            left = recent[leaving]
+            older = _summed(older, left.kind, left.at.year, left.minor, 1)
+            leaving += 1
+        return changed(self, recent=(*recent[leaving:], spent), older=older)
 
     def restating(self, spent: Spent, was: int) -> Self:
         """What counted for `was` counts for another amount now; for nothing (0) it never was.
