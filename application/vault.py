@@ -38,7 +38,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from application.keystore import KEY_BYTES, NONCE_BYTES, Keystore, NotUnwrapped
+from application.keystore import KEY_BYTES, NONCE_BYTES, Custodian, NotUnwrapped
 from domain.aggregate import recorded_as
 from domain.personal import NOBODY, Personal, Retention, Unsealed, personal_fields
 from domain.value import value
@@ -189,7 +189,7 @@ class Vault:
     sealed with it, so whoever does not write it must `forget` it, and void what was sealed since.
     """
 
-    def __init__(self, keystore: Keystore, reader: VaultReader, capacity: int = 65_536) -> None:
+    def __init__(self, keystore: Custodian, reader: VaultReader, capacity: int = 65_536) -> None:
         """`capacity` bounds the data keys remembered for sealing, about 400 bytes each. It must
         exceed what one batch prepares, or its first keys are gone before they are used."""
         self._keystore = keystore

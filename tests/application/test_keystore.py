@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from application.keystore import (
-    Keystore,
+    Custodian,
     KeystoreDamaged,
     KeystoreError,
     KeystoreExposed,
@@ -41,7 +41,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def opens(keystore: Keystore, another: Keystore) -> bool:
+def opens(keystore: Custodian, another: Custodian) -> bool:
     wrapped = keystore.wrap(SECRET, b"aad")
     return another.unwrap(wrapped.kek_id, wrapped.wrapped, b"aad") == SECRET
 
