@@ -371,6 +371,14 @@ class CardLine:
     approvals: int = 0
     first_merchant: str | None = None
 
+    def used(self, attempt: Attempt, version: int, *, approved: bool) -> Self:
+        """When it has been used once more, by the record of that version."""
+        return changed(
+            self,
+            behaviour=self.behaviour.after(attempt.use(), approved=approved),
+            versions=(*self.versions, version)[-VERSIONS_KEPT:],
+        )
+
 
 VERSIONS_KEPT: Final = 8
 
@@ -461,12 +469,7 @@ class CardSpending(Aggregate[Never, CardSpendingEvent]):
         if not begins(event):
             return self
         attempt = event.attempt
-        line = self.line(attempt.line)
-        used = changed(
-            line,
-            behaviour=line.behaviour.after(attempt.use(), approved=approved),
-            versions=(*line.versions, self.version)[-VERSIONS_KEPT:],
-        )
+        used = self.line(attempt.line).used(attempt, self.version, approved=approved)
         return changed(self, lines={**self.lines, attempt.line: used})
 
     def _approved(self, event: CardAuthorizationApproved) -> Self:
