@@ -111,8 +111,13 @@ class RiskDesk:
         return self._as_of
 
     @property
+    def behind(self) -> int:
+        """Positions of the log that it has not read, as far as is known."""
+        return self._head - self._as_of
+
+    @property
     def degraded(self) -> str | None:
-        if self._head - self._as_of > BEHIND_MAX:
+        if self.behind > BEHIND_MAX:
             return "the risk desk is behind the log"
         return self._failed
 

@@ -103,6 +103,8 @@ async def _metrics(system: System, metrics: Metrics) -> Response:
         freshness = await system.read_models.freshness()
     except ReadModelsUnavailable:
         freshness = None
+    desk = system.risk_desk
+    metrics.desk(behind=desk.behind, degraded=desk.degraded is not None)
     text = metrics.text(freshness, tuple(system.bank.batch_sizes))
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -74,6 +74,22 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._desk_behind = Gauge(
+            "ledgertwin_risk_desk_positions_behind",
+            "Positions of the log that the risk desk of this process has not read",
+            registry=self.registry,
+        )
+        self._desk_degraded = Gauge(
+            "ledgertwin_risk_desk_degraded",
+            "1 while cards are decided on by rules alone, as the risk desk cannot be relied on",
+            registry=self.registry,
+        )
+
+    def desk(self, *, behind: int, degraded: bool) -> None:
+        """How the risk desk stands."""
+        self._desk_behind.set(behind)
+        self._desk_degraded.set(degraded)
+
     def commanded(self, command: str, outcome: str, code: str | None, seconds: float) -> None:
         """A command was answered: with a type of answer, and with a code if it was refused."""
         self._commands(command, outcome).inc()
