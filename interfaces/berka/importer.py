@@ -1,42 +1,24 @@
 """Sends the files through the bank: many commands at once, each account's own in their order."""
 
-import asyncio
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from application.commands import (
-    Accepted,
-    CommandIdReused,
-    Origin,
-    Outcome,
-    Refused,
-    Unavailable,
-)
+from application.commands import Accepted, Outcome, Refused
 from domain.account import InsufficientFunds
 from interfaces.berka import files, mapping
 from interfaces.berka.book import Book, read_book
 from interfaces.berka.files import Broken, Report, Transaction
 from interfaces.berka.same_day import as_booked
-from interfaces.instruction import Instruction
+from interfaces.instruction import Execute, Instruction, carry_out
 from interfaces.lanes import Lanes
 
 WINDOW: Final = 4096
 """Rows in flight. Enough to fill the bank's batches, and little to remember."""
-
-PATIENCE: Final = 60.0
-"""Seconds to wait for a database that went away. Then the import ends, to be run again."""
-
-Execute = Callable[[Any, Origin], Awaitable[Outcome]]
-
-
-class DatabaseAway(Exception):
-    """The database did not come back in time. What was answered is recorded."""
 
 
 @unique
@@ -131,7 +113,7 @@ class Importer:
         """Carry out a row, step by step; what comes after a refusal is left."""
         fate = Fate.THERE
         for instruction in instructions:
-            outcome = await self._carry_out(instruction)
+            outcome = await carry_out(instruction, self._execute)
             fate = _fate(outcome, fate)
             if not isinstance(outcome, Accepted):
                 self._report(Broken(file=file, line=line, reason=_why(outcome)))
@@ -149,41 +131,19 @@ class Importer:
 
     async def _move(self, row: Transaction) -> Outcome | None:
         """The movement; if the funds do not suffice, an overdraft and the movement again."""
-        outcome = await self._carry_out(mapping.movement(row))
+        outcome = await carry_out(mapping.movement(row), self._execute)
         if not isinstance(outcome, Refused) or outcome.code != InsufficientFunds.code:
             return outcome
         # What was refused says what was available, the limit of then included; and a replayed
         # refusal says the same. So a second run comes to the same limits.
         available = outcome.details["available"]["minor"]
         limit = self._limits.get(row.account_id, 0) + row.amount - available
-        arranged = await self._carry_out(mapping.overdraft(row, limit))
+        arranged = await carry_out(mapping.overdraft(row, limit), self._execute)
         if not isinstance(arranged, Accepted):
             return arranged
         self._limits[row.account_id] = limit
         self.tally.overdrafts += 1
-        return await self._carry_out(mapping.movement(row, overdrawn=True))
-
-    async def _carry_out(self, instruction: Instruction) -> Outcome | None:
-        """The bank's answer; None if the id was used for another command.
-
-        While the database is away the same id is asked for again: the bank says what became of it.
-        """
-        origin = Origin(command_id=instruction.command_id, actor=instruction.actor)
-        patience = time.monotonic() + PATIENCE
-        pause = 0.1
-        while True:
-            try:
-                return await self._execute(instruction.command, origin)
-            except CommandIdReused:
-                return None
-            except Unavailable as away:
-                if time.monotonic() > patience:
-                    raise DatabaseAway(
-                        "the database does not answer; what was imported stays: once it is back, "
-                        "run the import again and it goes on from there"
-                    ) from away
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 2.0)
+        return await carry_out(mapping.movement(row, overdrawn=True), self._execute)
 
     def _done(self, file: str, fate: Fate) -> None:
         self.tally.note(file, fate)

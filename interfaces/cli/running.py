@@ -29,7 +29,6 @@ from application.event_log import ChainBroken, LogUnavailable
 from application.keystore import KeystoreError
 from application.vault import VaultTampered
 from interfaces.berka.files import BerkaFolderError
-from interfaces.berka.importer import DatabaseAway
 from interfaces.database import (
     DatabaseUnreachable,
     EmbeddedPostgres,
@@ -37,6 +36,7 @@ from interfaces.database import (
     MigrationError,
 )
 from interfaces.demo.populate import AnotherDemo
+from interfaces.instruction import DatabaseAway
 from interfaces.settings import InvalidSettings, Settings
 from projections.read_models import NotReady, ReadModelsUnavailable
 from projections.runner import RebuildUnderWay

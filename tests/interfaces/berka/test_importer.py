@@ -14,8 +14,9 @@ from domain.account import Account, HolderRole, MoneyCredited, MoneyDebited, Mov
 from domain.card import Card, CardStatus
 from domain.customer import Customer, CustomerStatus
 from interfaces.berka.files import Broken
-from interfaces.berka.importer import DatabaseAway, Fate, Importer, Tally
+from interfaces.berka.importer import Fate, Importer, Tally
 from interfaces.berka.mapping import account_id, card_id, customer_id
+from interfaces.instruction import DatabaseAway
 from interfaces.system import bank_codec
 from tests.application.banking import bank_over, records, state_of
 from tests.interfaces.berka.folders import deposit, folder_with, withdrawal
@@ -185,7 +186,7 @@ def test_while_the_database_is_away_the_same_command_is_asked_for_again(tmp_path
 def test_a_database_that_stays_away_ends_the_import(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interfaces.berka.importer.PATIENCE", 0.0)
+    monkeypatch.setattr("interfaces.instruction.PATIENCE", 0.0)
 
     async def away(_: Any, __: Origin) -> Outcome:
         raise Unavailable

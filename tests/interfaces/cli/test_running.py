@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from application.event_log import LogUnavailable
-from interfaces.berka.importer import DatabaseAway
 from interfaces.cli.running import FAILED, errors_in_a_line
+from interfaces.instruction import DatabaseAway
 
 
 @pytest.mark.parametrize(
