@@ -16,7 +16,7 @@ from math import floor
 from typing import Final, Self
 from uuid import UUID
 
-from domain.risk.buckets import DAY, HOUR, MINUTE, Series, counted
+from domain.risk.buckets import DAY, HOUR, MINUTE, Bucket, Series, counted
 from domain.value import changed, value
 
 MINUTES: Final = 60
@@ -85,7 +85,7 @@ class Behaviour:
     hours: Series = ()
     """Hour, uses, minor units approved, and declined uses."""
     days: Series = ()
-    """Day, uses, approved uses, minor units approved, and uses abroad."""
+    """Day, uses, approved uses, minor units approved, uses abroad, and the largest approved."""
     merchants: tuple[str, ...] = ()
     countries: tuple[str, ...] = ()
     devices: LastSeen = ()
@@ -96,21 +96,16 @@ class Behaviour:
         """What it has done when it has been used once more."""
         second = use.second
         latest = second if self.latest is None or second > self.latest else self.latest
-        minute, hour, day = second // MINUTE, second // HOUR, second // DAY
-        minor = use.minor if approved else 0
+        approved_uses, declined, minor = (1, 0, use.minor) if approved else (0, 1, 0)
         abroad = 1 if use.country != use.home_country else 0
+        minute, hour = (second // MINUTE, 1), (second // HOUR, 1, minor, declined)
+        day = (second // DAY, 1, approved_uses, minor, abroad, minor)
         return changed(
             self,
             latest=latest,
-            minutes=counted(self.minutes, (minute, 1), latest // MINUTE - MINUTES + 1),
-            hours=counted(
-                self.hours, (hour, 1, minor, 0 if approved else 1), latest // HOUR - HOURS + 1
-            ),
-            days=counted(
-                self.days,
-                (day, 1, 1 if approved else 0, minor, abroad),
-                latest // DAY - DAYS + 1,
-            ),
+            minutes=counted(self.minutes, minute, latest // MINUTE - MINUTES + 1, _in_minute),
+            hours=counted(self.hours, hour, latest // HOUR - HOURS + 1, _in_hour),
+            days=counted(self.days, day, latest // DAY - DAYS + 1, _in_day),
             merchants=_used(self.merchants, use.merchant_id, MERCHANTS),
             countries=_used(self.countries, use.country, COUNTRIES),
             devices=seen(self.devices, use.device, second, latest),
@@ -131,6 +126,27 @@ def seen(entries: LastSeen, what: str | None, second: int, latest: int) -> LastS
 def within(entries: LastSeen, now: int) -> LastSeen:
     """Those that were seen in the 24 hours to `now`."""
     return tuple([entry for entry in entries if entry[0] > now - DAY])
+
+
+def _in_minute(one: Bucket, other: Bucket) -> Bucket:
+    return one[0], one[1] + other[1]
+
+
+def _in_hour(one: Bucket, other: Bucket) -> Bucket:
+    return one[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]
+
+
+def _in_day(one: Bucket, other: Bucket) -> Bucket:
+    number, uses, approved, minor, abroad, largest = one
+    _, more_uses, more_approved, more_minor, more_abroad, also = other
+    return (
+        number,
+        uses + more_uses,
+        approved + more_approved,
+        minor + more_minor,
+        abroad + more_abroad,
+        max(also, largest),
+    )
 
 
 def _used(known: tuple[str, ...], what: str, most: int) -> tuple[str, ...]:

@@ -6,20 +6,24 @@ as well as exact lists of uses do, in a seventh of the memory.
 """
 
 from bisect import bisect_left
-from operator import add, itemgetter
+from collections.abc import Callable
 from typing import Final
 
-Series = tuple[tuple[int, ...], ...]
+Bucket = tuple[int, ...]
+Series = tuple[Bucket, ...]
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
 
-def counted(series: Series, bucket: tuple[int, ...], oldest: int) -> Series:
-    """The series with the counts of `bucket` added, and without what is before `oldest`.
+def counted(
+    series: Series, bucket: Bucket, oldest: int, together: Callable[[Bucket, Bucket], Bucket]
+) -> Series:
+    """The series with `bucket` counted in, and without what is before `oldest`.
 
-    What comes late is added where it belongs, so the order of what is counted does not matter.
+    `together` makes one of two buckets of the same number. What comes late is added where it
+    belongs, so the order of what is counted does not matter if it does not matter to `together`.
     """
     number = bucket[0]
     if number < oldest:
@@ -27,11 +31,9 @@ def counted(series: Series, bucket: tuple[int, ...], oldest: int) -> Series:
     if not series or series[-1][0] < number:
         return (*since(series, oldest), bucket)
     place = bisect_left(series, (number,))
-    found = series[place]
-    if found[0] != number:
+    if series[place][0] != number:
         return (*series[:place], bucket, *series[place:])
-    merged = (number, *map(add, found[1:], bucket[1:]))
-    return (*series[:place], merged, *series[place + 1 :])
+    return (*series[:place], together(series[place], bucket), *series[place + 1 :])
 
 
 def since(series: Series, oldest: int) -> Series:
@@ -39,8 +41,3 @@ def since(series: Series, oldest: int) -> Series:
     if not series or series[0][0] >= oldest:
         return series
     return series[bisect_left(series, (oldest,)) :]
-
-
-def total(series: Series, column: int) -> int:
-    """The sum of one of the counts."""
-    return sum(map(itemgetter(column), series))

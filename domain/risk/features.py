@@ -6,14 +6,15 @@ value exceeds or undercuts by accident: it stands in the table of `FEATURES`.
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping
 from hashlib import sha256
 from math import asin, cos, radians, sin, sqrt
-from typing import Final
+from typing import Final, NamedTuple
 
-from domain.risk.behaviour import Behaviour, LastSeen, Place, Use
-from domain.risk.buckets import DAY, HOUR, MINUTE, since, total
-from domain.risk.surroundings import DeviceHistory, MerchantHistory
+from domain.risk.behaviour import DAYS, HOURS, MINUTES, Behaviour, LastSeen, Place, Use
+from domain.risk.buckets import DAY, HOUR, MINUTE, Series, since
+from domain.risk.surroundings import MERCHANT_DAYS, DeviceHistory, MerchantHistory
 
 CARD_AGE_MAX: Final = 365
 """The age of a card tells the young from the old. Beyond a year it only tells today from last year,
@@ -32,10 +33,10 @@ DESCRIBED: Final[Mapping[str, str]] = {
     "sum_24h": "minor units approved in this hour and the 24 before, and this amount",
     "declined_24h": "declined uses in this hour and the 24 before",
     "count_7d": "uses today and on the 6 days before",
-    "average_1d": "minor units of an approved use today; 0 without any",
     "average_7d": "minor units of an approved use today and on the 6 days before; 0 without any",
     "average_30d": "minor units of an approved use today and on the 29 days before; 0 without any",
     "amount_to_average": "amount by average_30d; 1 without any",
+    "amount_to_largest": "amount by the largest approved on those 30 days; 1 without any",
     "card_age_days": "days since the card was issued, 365 at most",
     "international": "1 outside the customer's country",
     "international_ratio": "share of uses abroad today and on the 29 days before; 0 without any",
@@ -55,6 +56,8 @@ DESCRIBED: Final[Mapping[str, str]] = {
     "merchant_fraud_1d": "frauds at the merchant learnt of today and yesterday, by their uses",
     "merchant_fraud_7d": "frauds learnt of today and on the 6 days before, by uses then",
     "merchant_fraud_30d": "frauds learnt of today and on the 29 days before, by uses then",
+    "merchant_frauds_7d": "frauds at the merchant learnt of today and on the 6 days before",
+    "merchant_fraud_days": "days since the last fraud there was learnt of; 30 if longer or never",
 }
 """Every feature in its order, and what it is. A changed meaning is another schema, and a model is
 never asked about features of a schema other than its own."""
@@ -75,10 +78,10 @@ _SAID: Final[Mapping[str, str]] = {
     "sum_24h": "minor units spent within 24 hours: {:.0f}",
     "declined_24h": "declined uses within 24 hours: {:.0f}",
     "count_7d": "uses of the card within 7 days: {:.0f}",
-    "average_1d": "average amount today, in minor units: {:.0f}",
     "average_7d": "average amount of 7 days, in minor units: {:.0f}",
     "average_30d": "average amount of 30 days, in minor units: {:.0f}",
     "amount_to_average": "the amount is {:.1f} times the average of 30 days",
+    "amount_to_largest": "the amount is {:.1f} times the largest of 30 days",
     "card_age_days": "age of the card in days: {:.0f}",
     "international": "outside the customer's country: {:.0f} (1 is yes)",
     "international_ratio": "share of uses abroad: {:.0%}",
@@ -98,6 +101,8 @@ _SAID: Final[Mapping[str, str]] = {
     "merchant_fraud_1d": "frauds lately known at the merchant, by its uses in 2 days: {:.2f}",
     "merchant_fraud_7d": "frauds lately known at the merchant, by its uses in 7 days: {:.2f}",
     "merchant_fraud_30d": "frauds lately known at the merchant, by its uses in 30 days: {:.2f}",
+    "merchant_frauds_7d": "frauds at the merchant that became known within 7 days: {:.0f}",
+    "merchant_fraud_days": "days since a fraud at the merchant became known: {:.0f}",
 }
 
 
@@ -114,52 +119,45 @@ def features(
     A use older than the newest one is asked about as of the newest one: time does not go back.
     """
     second = use.second
-    now = second if behaviour.latest is None or second > behaviour.latest else behaviour.latest
-    hours = since(behaviour.hours, now // HOUR - 24)
-    today = now // DAY
-    days = since(behaviour.days, today - 29)
-    week = since(days, today - 6)
-    average_30d = _ratio(total(days, 3), total(days, 2))
+    latest = behaviour.latest
+    now = second if latest is None or second > latest else latest
+    uses_24h = minor_24h = declined_24h = 0
+    for _, uses, minor, declined in since(behaviour.hours, now // HOUR - HOURS + 1):
+        uses_24h += uses
+        minor_24h += minor
+        declined_24h += declined
+    week, month = _spent(behaviour.days, now // DAY)
+    average_30d = _ratio(month.minor, month.approved)
     abroad = use.country != use.home_country
-    distance, speed = _travelled(use, second, behaviour.place)
-    day = max(second // DAY, merchant.latest)
-    month = since(merchant.days, day - 29)
-    month_uses = total(month, 1)
-    its_week = since(month, day - 6)
-    week_uses = total(its_week, 1)
-    recent = since(its_week, day - 1)
+    distance, speed = (
+        (0.0, 0.0) if behaviour.place is None else _travelled(use, second, behaviour.place)
+    )
+    at_merchant = _at_merchant(merchant, second // DAY)
     return (
         float(use.minor),
-        1.0 + total(since(behaviour.minutes, now // MINUTE - 59), 1),
-        1.0 + total(hours, 1),
-        float(use.minor + total(hours, 2)),
-        float(total(hours, 3)),
-        1.0 + total(week, 1),
-        _ratio(total(since(week, today), 3), total(since(week, today), 2)),
-        _ratio(total(week, 3), total(week, 2)),
+        1.0 + sum([uses for _, uses in since(behaviour.minutes, now // MINUTE - MINUTES + 1)]),
+        1.0 + uses_24h,
+        float(use.minor + minor_24h),
+        float(declined_24h),
+        1.0 + week.uses,
+        _ratio(week.minor, week.approved),
         average_30d,
         use.minor / average_30d if average_30d else 1.0,
+        use.minor / month.largest if month.largest else 1.0,
         float(min(max((use.at.date() - use.issued_on).days, 0), CARD_AGE_MAX)),
         1.0 if abroad else 0.0,
-        _ratio(total(days, 4), total(days, 1)),
+        _ratio(month.abroad, month.uses),
         0.0 if use.merchant_id in behaviour.merchants else 1.0,
         1.0 if abroad and use.country not in behaviour.countries else 0.0,
-        float(NEVER if behaviour.latest is None else min(abs(second - behaviour.latest), NEVER)),
+        float(NEVER if latest is None else min(abs(second - latest), NEVER)),
         float(use.at.hour),
         float(use.at.weekday()),
         _distinct(behaviour.devices, use.device, now),
         _distinct(behaviour.addresses, use.address, now),
-        0.0
-        if use.device is None
-        else _distinct(device.cards, use.card_id.hex, max(second, device.latest)),
+        0.0 if use.device is None else _cards(device, use.card_id.hex, second),
         distance,
         speed,
-        float(total(since(recent, day), 1)),
-        float(week_uses),
-        float(month_uses),
-        _ratio(total(recent, 2), total(recent, 1)),
-        _ratio(total(its_week, 2), week_uses),
-        _ratio(total(month, 2), month_uses),
+        *at_merchant,
     )
 
 
@@ -172,24 +170,84 @@ def features_hash(vector: tuple[float, ...]) -> str:
     return sha256(json.dumps(vector, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
 
 
+class _Spent(NamedTuple):
+    uses: int
+    approved: int
+    minor: int
+    abroad: int
+    largest: int
+
+
+_NOTHING: Final = _Spent(0, 0, 0, 0, 0)
+
+
+def _spent(series: Series, today: int) -> tuple[_Spent, _Spent]:
+    """What was spent in the 7 and in the 30 days to `today`.
+
+    The columns are summed, not the rows: 30 days take 4 us instead of 9.
+    """
+    series = since(series, today - DAYS + 1)
+    if not series:
+        return _NOTHING, _NOTHING
+    numbers, uses, approved, minor, abroad, largest = zip(*series, strict=True)
+    month = _Spent(sum(uses), sum(approved), sum(minor), sum(abroad), max(largest))
+    first = bisect_left(numbers, today - 6)
+    week = _Spent(sum(uses[first:]), sum(approved[first:]), sum(minor[first:]), 0, 0)
+    return week, month
+
+
+def _at_merchant(merchant: MerchantHistory, day: int) -> tuple[float, ...]:
+    """The features of a merchant: the last ones of the vector."""
+    today = max(merchant.latest, day)
+    series = since(merchant.days, today - MERCHANT_DAYS + 1)
+    if not series:
+        return _UNKNOWN_MERCHANT
+    numbers, uses, frauds = zip(*series, strict=True)
+    week = bisect_left(numbers, today - 6)
+    lately = bisect_left(numbers, today - 1)
+    uses_7d, uses_30d, frauds_30d = sum(uses[week:]), sum(uses), sum(frauds)
+    frauds_7d = sum(frauds[week:]) if frauds_30d else 0
+    last = max([n for n, fraud in zip(numbers, frauds, strict=True) if fraud]) if frauds_30d else 0
+    return (
+        float(uses[-1]) if numbers[-1] == today else 0.0,
+        float(uses_7d),
+        float(uses_30d),
+        _ratio(sum(frauds[lately:]), sum(uses[lately:])),
+        _ratio(frauds_7d, uses_7d),
+        _ratio(frauds_30d, uses_30d),
+        float(frauds_7d),
+        float(today - last if frauds_30d else MERCHANT_DAYS),
+    )
+
+
+_UNKNOWN_MERCHANT: Final = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, float(MERCHANT_DAYS))
+
+
+def _cards(device: DeviceHistory, card: str, second: int) -> float:
+    """How many cards a device was used with in 24 hours, this one included."""
+    return _distinct(device.cards, card, max(second, device.latest))
+
+
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
 def _distinct(entries: LastSeen, what: str | None, now: int) -> float:
     """How many were seen in the 24 hours to `now`, `what` included."""
+    if not entries:
+        return 0.0 if what is None else 1.0
     oldest = now - DAY
     others = sum([1 for at, known in entries if at > oldest and known != what])
     return float(others if what is None else others + 1)
 
 
-def _travelled(use: Use, second: int, last: Place | None) -> tuple[float, float]:
+def _travelled(use: Use, second: int, last: Place) -> tuple[float, float]:
     """Kilometres from the last place (haversine), and kilometres per hour to have come from there.
 
     Uses in the same second are taken to be a second apart. Both are whole numbers, as the last bit
     of a sine is not the same on every machine.
     """
-    if last is None or use.latitude is None or use.longitude is None:
+    if use.latitude is None or use.longitude is None:
         return 0.0, 0.0
     here, there = radians(use.latitude), radians(last.latitude)
     half = sin((here - there) / 2) ** 2 + (

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final, Protocol, Self
 
 from domain.risk.behaviour import LastSeen, Use, seen
-from domain.risk.buckets import DAY, Series, counted
+from domain.risk.buckets import DAY, Bucket, Series, counted
 from domain.risk.model import Model
 from domain.value import changed, value
 
@@ -38,7 +38,9 @@ class MerchantHistory:
         day = use.second // DAY
         latest = max(self.latest, day)
         return changed(
-            self, latest=latest, days=counted(self.days, (day, 1, 0), latest - MERCHANT_DAYS + 1)
+            self,
+            latest=latest,
+            days=counted(self.days, (day, 1, 0), latest - MERCHANT_DAYS + 1, _in_day),
         )
 
     def after_label(self, learnt_on: date, record_hash: str) -> Self:
@@ -48,7 +50,7 @@ class MerchantHistory:
         return changed(
             self,
             latest=latest,
-            days=counted(self.days, (day, 0, 1), latest - MERCHANT_DAYS + 1),
+            days=counted(self.days, (day, 0, 1), latest - MERCHANT_DAYS + 1, _in_day),
             labels=(*self.labels, record_hash)[-LABELS:],
         )
 
@@ -148,6 +150,10 @@ class SharedHistory:
         merchant = self._merchants.pop(merchant_id, NEW_MERCHANT)
         self._merchants[merchant_id] = merchant.after_label(learnt_on, record_hash)
         _forget(self._merchants, self._most_merchants)
+
+
+def _in_day(one: Bucket, other: Bucket) -> Bucket:
+    return one[0], one[1] + other[1], one[2] + other[2]
 
 
 def _forget(known: dict[str, MerchantHistory] | dict[str, DeviceHistory], most: int) -> None:
