@@ -2,11 +2,15 @@
 
 from typing import Any
 
+from projections.authorizations import AUTHORIZATIONS
 from projections.balance import BALANCES
+from projections.card_patterns import CARD_PATTERNS
 from projections.cards import CARDS
 from projections.customers import CUSTOMERS
+from projections.fraud_alerts import FRAUD_ALERTS
 from projections.ledger import LEDGER
 from projections.projection import Projection
+from projections.risk_profile import RISK_PROFILES
 from projections.transactions import TRANSACTIONS
 
 PROJECTIONS: tuple[Projection[Any], ...] = (
@@ -15,5 +19,9 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     LEDGER,
     CUSTOMERS,
     CARDS,
+    AUTHORIZATIONS,
+    RISK_PROFILES,
+    FRAUD_ALERTS,
+    CARD_PATTERNS,
 )
 """Every read model. A new one is added here and nowhere else."""

@@ -177,6 +177,8 @@ def _cleaned(document: Any) -> Any:
 _SCALARS: dict[type[Any], _Way] = {
     bool: ("boolean", _plain, None),
     int: ("bigint", _plain, None),
+    # Both write the shortest numeral that is read as the same double, and take each other's.
+    float: ("double precision", _plain, None),
     str: ("text", _texts, None),
     UUID: ("uuid", _uuids, None),
     date: ("date", _times, None),

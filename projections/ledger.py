@@ -7,6 +7,7 @@ from typing import Final, get_args
 from domain.account import Movement
 from domain.postings import GL, Side
 from domain.recorded import Recorded
+from domain.spending import CardMovementSuspended
 from domain.value import value
 from projections.projection import Document, Key, Minor
 
@@ -27,10 +28,11 @@ class Ledger(Document[LedgerDay]):
     name = "ledger"
     row = LedgerDay
     key = ("gl", "currency", "booking_date")
-    events = get_args(Movement)
+    events = (*get_args(Movement), CardMovementSuspended)
+    """All that moves money: on an account, or between two of the bank's own."""
 
     def keys(self, recorded: Recorded) -> Sequence[Key]:
-        event: Movement = recorded.event
+        event: Movement | CardMovementSuspended = recorded.event
         on = event.booking_date
         return tuple({(leg.gl, leg.currency, on): None for leg in event.postings})
 
