@@ -16,7 +16,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Self, TypeVar
@@ -506,7 +506,8 @@ class Bank:
             at = self._clock().isoformat(timespec="microseconds")
             for request in requests:
                 if not together or self._judge(batch, request, at) is not None:
-                    await self._judge_one(batch, request, at, session, loaded=together)
+                    rest = requests[judged:]
+                    await self._judge_one(batch, rest, at, session, loaded=together)
                 judged += 1
         except LogUnavailable as error:
             if session is not None:
@@ -530,15 +531,24 @@ class Bank:
         return True
 
     async def _judge_one(
-        self, batch: _Batch, request: _Request, at: str, session: Session | None, *, loaded: bool
+        self,
+        batch: _Batch,
+        requests: Sequence[_Request],
+        at: str,
+        session: Session | None,
+        *,
+        loaded: bool,
     ) -> None:
-        """Judge a command that asks for more than it names, or whose like could not be loaded."""
+        """Judge the first of these commands, which asks for more than it names, or could not be
+        loaded with the others. What it lacks is loaded with what those after it will."""
+        request = requests[0]
         try:
             if not loaded:
                 missing, subjects = self._missing([request], ids=True), self._subjects([request])
                 await self._in_thread(self._load, session, missing, subjects)
             while (lacking := self._judge(batch, request, at)) is not None:
-                await self._in_thread(self._load_lacking, session, lacking)
+                further = self._further(requests) if loaded else ()
+                await self._in_thread(self._load_lacking, session, lacking, further)
         except LogUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 -- handed on to the caller
@@ -588,7 +598,8 @@ class Bank:
     def _settle(self, batch: _Batch, positions: Sequence[int]) -> None:
         """The batch is on disk."""
         self._vault.confirm(key.whose for key in batch.vault_keys)
-        self._surroundings.grown_to(positions[-1])
+        if positions:  # none, when all were known already
+            self._surroundings.grown_to(positions[-1])
         self.batch_sizes.append(len(batch.judged))
         for judged in batch.judged:
             origin = judged.request.origin
@@ -702,6 +713,17 @@ class Bank:
                     missing[stream_id] = None
         return tuple(missing)
 
+    def _further(self, requests: Iterable[_Request]) -> Sequence[UUID]:
+        """What these will ask for beyond what they name, and is not in memory."""
+        history = _History(self._memory, self._surroundings)
+        further: dict[UUID, None] = {}
+        for request in requests:
+            if request.handler.leads_to is None:
+                continue
+            with suppress(_NotLoaded, Refusal):
+                further |= dict.fromkeys(request.handler.leads_to(request.command, history))
+        return [stream_id for stream_id in further if not self._memory.streams.holds(stream_id)]
+
     def _subjects(self, requests: Iterable[_Request]) -> Sequence[tuple[UUID, Retention]]:
         """Whose data keys will be needed: the subjects of personal values are the commands' own
         streams."""
@@ -728,9 +750,11 @@ class Bank:
                 for stream_id, stream in opened.load(missing).items():
                     self._memory.remember(stream_id, stream)
 
-    def _load_lacking(self, session: Session | None, lacking: _NotLoaded) -> None:
+    def _load_lacking(
+        self, session: Session | None, lacking: _NotLoaded, further: Sequence[UUID]
+    ) -> None:
         if lacking.stream_id is not None:
-            self._load(session, [lacking.stream_id], ())
+            self._load(session, list({lacking.stream_id, *further}), ())
             return
         assert lacking.written_by is not None
         with nullcontext(session) if session else self._log.session() as opened:

@@ -306,10 +306,18 @@ class _Posting:
     reference: str | None
 
 
+def _beside_card(command: Any, history: History) -> Iterator[UUID]:
+    """What a card's command will ask for besides the card."""
+    card = history.state(Card, command.card_id)
+    if card.account_id is not None and card.customer_id is not None:
+        yield from (card.account_id, spending_of(card.account_id), card.customer_id)
+        yield RISK_POLICY_ID
+
+
 # --- decisions ------------------------------------------------------------------------------------
 
 
-@deciding(AuthorizeCard, card_id=Card)
+@deciding(AuthorizeCard, _beside_card, card_id=Card)
 def authorize_card(command: AuthorizeCard, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     desk.require_currency(command.amount)
@@ -354,7 +362,7 @@ def alert_of(authorization_id: UUID) -> UUID:
     return uuid5(authorization_id, "risk alert")
 
 
-@deciding(CompleteChallenge, card_id=Card)
+@deciding(CompleteChallenge, _beside_card, card_id=Card)
 def complete_challenge(command: CompleteChallenge, history: History) -> Decision:
     """Everything but the risk is judged anew: much may have happened while he was asked."""
     desk = _Desk.of(command.card_id, history)
@@ -372,7 +380,7 @@ def complete_challenge(command: CompleteChallenge, history: History) -> Decision
     return _judged(attempt, reasons + funds, granted, desk, None, movement_id=command.completion_id)
 
 
-@deciding(AdviseAuthorization, card_id=Card)
+@deciding(AdviseAuthorization, _beside_card, card_id=Card)
 def advise_authorization(command: AdviseAuthorization, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     desk.require_amount(command.amount)
@@ -410,7 +418,7 @@ def advise_authorization(command: AdviseAuthorization, history: History) -> Deci
     return desk.writes([approved], [_hold(attempt, command.amount, approved, desk, forced=True)])
 
 
-@deciding(ReverseAuthorization, card_id=Card)
+@deciding(ReverseAuthorization, _beside_card, card_id=Card)
 def reverse_authorization(command: ReverseAuthorization, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     found = desk.spending.authorization(command.authorization_id)
@@ -454,7 +462,7 @@ def reverse_authorization(command: ReverseAuthorization, history: History) -> De
     return desk.writes([reversed_], [freed])
 
 
-@deciding(ExpireAuthorization, card_id=Card)
+@deciding(ExpireAuthorization, _beside_card, card_id=Card)
 def expire_authorization(command: ExpireAuthorization, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     found = desk.spending.in_flight.get(command.authorization_id)
@@ -471,7 +479,7 @@ def expire_authorization(command: ExpireAuthorization, history: History) -> Deci
     return desk.writes([expired], [desk.account.expire_hold(command.authorization_id, command.at)])
 
 
-@deciding(ClearCardTransaction, card_id=Card)
+@deciding(ClearCardTransaction, _beside_card, card_id=Card)
 def clear_card_transaction(command: ClearCardTransaction, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     desk.require_amount(command.amount)
@@ -497,7 +505,7 @@ def clear_card_transaction(command: ClearCardTransaction, history: History) -> D
     return desk.writes([posted], [_forced_debit(desk, posting)])
 
 
-@deciding(ClearCardRefund, card_id=Card)
+@deciding(ClearCardRefund, _beside_card, card_id=Card)
 def clear_card_refund(command: ClearCardRefund, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     desk.require_amount(command.amount)
@@ -522,7 +530,7 @@ def clear_card_refund(command: ClearCardRefund, history: History) -> Decision:
     return desk.writes([refunded, *on_spending], on_account)
 
 
-@deciding(RecordFraudLabel, card_id=Card)
+@deciding(RecordFraudLabel, _beside_card, card_id=Card)
 def record_fraud_label(command: RecordFraudLabel, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     label = _label(

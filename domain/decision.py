@@ -43,21 +43,28 @@ class Handler:
 
     `reads` names the command's fields that hold the ids of the streams the decision will ask for,
     so that the bank can load them for a whole batch at once; the first one is the stream that
-    `expected_version` speaks of. `decide` may ask for more.
+    `expected_version` speaks of. `decide` may ask for more: `leads_to` says for what, once those
+    are known, or each would be a trip of its own to the database.
     """
 
     command: type[Any]
     reads: tuple[tuple[str, type[Aggregate[Any, Any]]], ...]
     decide: Callable[[Any, History], Decision]
+    leads_to: Callable[[Any, History], Iterable[UUID]] | None = None
 
 
 def deciding(
-    command: type[Any], **reads: type[Aggregate[Any, Any]]
+    command: type[Any],
+    leads_to: Callable[[Any, History], Iterable[UUID]] | None = None,
+    /,
+    **reads: type[Aggregate[Any, Any]],
 ) -> Callable[[Callable[[Any, History], Decision]], Handler]:
     """Make a function over several streams the handler of a command: `reads` is field=Aggregate."""
 
     def wrap(decide: Callable[[Any, History], Decision]) -> Handler:
-        return Handler(command=command, reads=tuple(reads.items()), decide=decide)
+        return Handler(
+            command=command, reads=tuple(reads.items()), decide=decide, leads_to=leads_to
+        )
 
     return wrap
 

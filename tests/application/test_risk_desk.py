@@ -257,6 +257,30 @@ def test_an_artefact_is_found_by_its_hash_and_nobody_can_change_it(database: str
         owner.execute("UPDATE ledgertwin.risk_models SET artefact = 'other'")
 
 
+@in_a_loop
+async def test_what_many_cards_lead_to_is_loaded_together(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with RiskDesk(log) as desk, watched_bank(log, desk) as bank:
+        cards = [await issued_card(bank) for _ in range(8)]
+    sessions = 0
+    opened = log.session
+
+    def counted(**options: Any) -> Any:
+        nonlocal sessions
+        sessions += 1
+        return opened(**options)
+
+    async with RiskDesk(log) as desk, watched_bank(log, desk) as bank:
+        monkeypatch.setattr(log, "session", counted)
+        async with asyncio.TaskGroup() as together:
+            for card in cards:
+                together.create_task(authorize(bank, log, card))
+
+    # The cards, then all they lead to; and in memory, appends are sessions as well.
+    assert sessions <= 2 + 2
+
+
 async def _promote(bank: Bank, sha: str) -> None:
     trained = RecordTrainedModel(
         model_id=uuid4(),
