@@ -8,7 +8,14 @@ from typing import Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 
 class InvalidSettings(Exception):
@@ -21,6 +28,11 @@ class Settings(BaseModel):
     `home` (LEDGERTWIN_HOME) is the data directory; `database_url` (LEDGERTWIN_DATABASE_URL) names a
     PostgreSQL server, and without it one is run in the home; `host` and `port` (LEDGERTWIN_HOST,
     LEDGERTWIN_PORT) are the address to serve on.
+
+    `pkcs11_module` (LEDGERTWIN_PKCS11_MODULE), the shared library of an HSM, has the bank's keys in
+    its token `pkcs11_token` (LEDGERTWIN_PKCS11_TOKEN, a label) and not in a file of the home;
+    `pkcs11_pin` (LEDGERTWIN_PKCS11_PIN) is the user's PIN, or `pkcs11_pin_file`
+    (LEDGERTWIN_PKCS11_PIN_FILE) is a file of mode 0600 that holds it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -30,6 +42,10 @@ class Settings(BaseModel):
     database_url: str | None = Field(default=None, repr=False)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    pkcs11_module: Path | None = None
+    pkcs11_token: str | None = None
+    pkcs11_pin: str | None = Field(default=None, repr=False)
+    pkcs11_pin_file: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -65,6 +81,19 @@ class Settings(BaseModel):
             raise ValueError("is not a PostgreSQL connection URL") from None
         return url
 
+    @model_validator(mode="after")
+    def _names_a_whole_token(self) -> Self:
+        pins = [self.pkcs11_pin, self.pkcs11_pin_file]
+        given = [self.pkcs11_module, self.pkcs11_token, next((pin for pin in pins if pin), None)]
+        if any(given) and not all(given):
+            raise ValueError(
+                "LEDGERTWIN_PKCS11_MODULE, LEDGERTWIN_PKCS11_TOKEN and either LEDGERTWIN_PKCS11_PIN "
+                "or LEDGERTWIN_PKCS11_PIN_FILE go together: set all of them, or none"
+            )
+        if all(pins):
+            raise ValueError("set LEDGERTWIN_PKCS11_PIN or LEDGERTWIN_PKCS11_PIN_FILE, not both")
+        return self
+
     @field_validator("host")
     @classmethod
     def _is_this_machine(cls, host: str) -> str:
@@ -90,7 +119,8 @@ def _is_loopback(host: str) -> bool:
 def _lines(error: ValidationError) -> list[str]:
     problems = error.errors(include_input=False, include_url=False)
     return [
-        f"LEDGERTWIN_{str(problem['loc'][0]).upper()}: "
+        # What is wrong with several variables together names them itself.
+        (f"LEDGERTWIN_{str(problem['loc'][0]).upper()}: " if problem["loc"] else "")
         + problem["msg"].removeprefix("Value error, ")
         for problem in problems
     ]

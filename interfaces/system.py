@@ -9,7 +9,7 @@ from application.bank import Bank
 from application.codec import Codec
 from application.commands import CommandAccepted, CommandRefused
 from application.event_log import EventLog, open_log
-from application.keystore import Custodian, LocalKeystore
+from application.keystore import Custodian, KeystoreError, LocalKeystore, read_private
 from application.risk_desk import RiskDesk
 from application.vault import DataKeyCreated, Vault
 from domain import AGGREGATES, HANDLERS
@@ -40,10 +40,44 @@ def bank_codec() -> Codec:
     return Codec(AGGREGATES, (CommandAccepted, CommandRefused, DataKeyCreated))
 
 
-def open_keystore(settings: Settings) -> LocalKeystore:
-    """The keys in the data directory; made when they are first needed."""
+def open_keystore(settings: Settings) -> Custodian:
+    """The keys in the HSM that is set, or in the data directory; made when they are first needed.
+
+    Raises a KeystoreError that says what is wrong and what to do.
+    """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return LocalKeystore.at(keystore_file(settings))
+    if settings.pkcs11_module is None:
+        return LocalKeystore.at(keystore_file(settings))
+    try:
+        # Here, as the library is an extra.
+        from application.hsm import HsmKeystore  # noqa: PLC0415
+    except ImportError as missing:
+        raise KeystoreError(
+            "LEDGERTWIN_PKCS11_MODULE is set, but what speaks PKCS#11 is not installed: "
+            "pip install 'ledgertwin[hsm]'"
+        ) from missing
+    assert settings.pkcs11_token is not None
+    return HsmKeystore.at(
+        settings.pkcs11_module, settings.pkcs11_token, _hsm_pin(settings), settings.home
+    )
+
+
+def _hsm_pin(settings: Settings) -> str:
+    if settings.pkcs11_pin is not None:
+        return settings.pkcs11_pin
+    assert settings.pkcs11_pin_file is not None
+    try:
+        return read_private(settings.pkcs11_pin_file).decode().strip()
+    except (OSError, UnicodeError) as unread:
+        raise KeystoreError(
+            f"LEDGERTWIN_PKCS11_PIN_FILE: {settings.pkcs11_pin_file} cannot be read: "
+            f"{type(unread).__name__}"
+        ) from unread
+
+
+def has_keys(settings: Settings) -> bool:
+    """Whether there may be keys already, which opening would make otherwise."""
+    return settings.pkcs11_module is not None or keystore_file(settings).exists()
 
 
 def keystore_file(settings: Settings) -> Path:

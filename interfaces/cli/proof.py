@@ -19,7 +19,7 @@ from application.verification import verify as verify_log
 from interfaces.cli.running import FOUND, MISUSED, err, out, progress, settings_of_a_bank
 from interfaces.database import open_database
 from interfaces.settings import Settings
-from interfaces.system import bank_codec, keystore_file, open_keystore, snapshot_key
+from interfaces.system import bank_codec, has_keys, open_keystore, snapshot_key
 
 EXIT_CODES: Final = {kind: code for code, kind in enumerate(Kind, start=10)}
 """What scripts go by. A new kind is added at the end."""
@@ -69,7 +69,7 @@ def verify(
 
 def _snapshot_key(settings: Settings) -> bytes | None:
     """None on a machine that has not the bank's keys: it can check the log, but no snapshots."""
-    if not keystore_file(settings).exists():
+    if not has_keys(settings):
         return None
     return snapshot_key(open_keystore(settings))
 

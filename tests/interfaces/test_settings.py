@@ -63,3 +63,41 @@ def test_everything_wrong_is_said_at_once() -> None:
     with pytest.raises(InvalidSettings) as refused:
         Settings.from_environment(wrong)
     assert len(str(refused.value).splitlines()) == 2
+
+
+HSM = {
+    "LEDGERTWIN_PKCS11_MODULE": "/usr/lib/softhsm/libsofthsm2.so",
+    "LEDGERTWIN_PKCS11_TOKEN": "bank",
+    "LEDGERTWIN_PKCS11_PIN": "482613",
+}
+
+
+def test_an_hsm_is_named_by_its_module_its_token_and_a_pin() -> None:
+    settings = Settings.from_environment(HSM)
+    assert (settings.pkcs11_module, settings.pkcs11_token, settings.pkcs11_pin) == (
+        Path("/usr/lib/softhsm/libsofthsm2.so"),
+        "bank",
+        "482613",
+    )
+
+
+@pytest.mark.parametrize("missing", HSM)
+def test_half_an_hsm_is_refused(missing: str) -> None:
+    half = {name: value for name, value in HSM.items() if name != missing}
+    with pytest.raises(InvalidSettings, match=r"^LEDGERTWIN_PKCS11_MODULE, .* go together"):
+        Settings.from_environment(half)
+
+
+def test_two_pins_are_refused() -> None:
+    with pytest.raises(InvalidSettings, match="not both"):
+        Settings.from_environment({**HSM, "LEDGERTWIN_PKCS11_PIN_FILE": "/run/pin"})
+
+
+def test_the_pin_of_an_hsm_is_not_printed_with_the_settings() -> None:
+    assert "482613" not in repr(Settings.from_environment(HSM))
+
+
+def test_the_pin_of_an_hsm_is_not_repeated_when_the_settings_are_refused() -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        Settings.from_environment({**HSM, "LEDGERTWIN_PORT": "0", "LEDGERTWIN_PKCS11_TOKEN": ""})
+    assert "482613" not in str(refused.value)
