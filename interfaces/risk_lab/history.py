@@ -1,0 +1,125 @@
+"""The log as the risk lab reads it: page by page, decoded, in its one order.
+
+Nothing here decides or scores: that is done by the same functions that the bank itself uses, on
+what is read here. What is remembered grows with the cards and merchants there are (5 to 10 kB and
+up to 4 kB each), never with the length of the log.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from application.codec import UnknownEvent, UnreadableEvent
+from application.event_log import EventLog, StoredRecord
+from application.record import GENESIS, record_hash
+from domain.aggregate import permanent_name
+from domain.risk.policy import RiskPolicy
+from domain.spending import (
+    Attempted,
+    CardAuthorizationApproved,
+    CardAuthorizationChallenged,
+    CardAuthorizationDeclined,
+    CardLine,
+    CardSpending,
+    begins,
+)
+
+PAGE_POSITIONS: Final = 5_000
+
+ATTEMPTED: Final = (
+    CardAuthorizationApproved,
+    CardAuthorizationDeclined,
+    CardAuthorizationChallenged,
+)
+
+SPENDING: Final = frozenset(permanent_name(event) for event in CardSpending.events)
+POLICY: Final = frozenset(permanent_name(event) for event in RiskPolicy.events)
+"""The names of what happens to the two kinds of stream that a risk decision is made from."""
+
+
+class HistoryUnreadable(Exception):
+    """A record is not what its name says: `ledgertwin verify` tells more."""
+
+
+class Told(NamedTuple):
+    """A record, and the event in it."""
+
+    event: Any
+    record: StoredRecord
+
+
+class Page(NamedTuple):
+    """What was asked for of a stretch of the log that ends at `position`."""
+
+    told: Sequence[Told]
+    position: int
+
+
+def pages(
+    log: EventLog, topics: Collection[str], *, until: int, size: int = PAGE_POSITIONS
+) -> Iterator[Page]:
+    """The records of these names up to the position `until`, the next page being read meanwhile.
+
+    Raises HistoryUnreadable.
+    """
+
+    def read(after: int) -> tuple[Sequence[StoredRecord], int]:
+        return log.told(topics, after, min(size, until - after))
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="risk-lab") as thread:
+        position, coming = 0, thread.submit(read, 0) if until > 0 else None
+        while coming is not None:
+            records, reached = coming.result()
+            goes_on = position < reached < until
+            position = reached
+            coming = thread.submit(read, position) if goes_on else None
+            yield Page([_told(log, record) for record in records], position)
+
+
+def _told(log: EventLog, record: StoredRecord) -> Told:
+    try:
+        return Told(log.codec.decode(record.topic, record.state).data, record)
+    except (UnknownEvent, UnreadableEvent) as error:
+        where = f"position {record.position}, stream {record.stream_id} version {record.version}"
+        raise HistoryUnreadable(
+            f"the record at {where} cannot be read ({error}); `ledgertwin verify` tells more"
+        ) from error
+
+
+class Lines:
+    """What every line of cards has done: all of a spending stream that a risk decision asks for.
+
+    Folding whole streams would keep their authorizations too, 64 of them on each.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[UUID, CardLine] = {}
+
+    def of(self, line: UUID) -> CardLine:
+        return self._lines.get(line) or _UNUSED
+
+    def fold(self, event: Attempted, version: int) -> None:
+        """What CardSpending does with such an event: each attempt once, when it was made."""
+        if begins(event):
+            attempt = event.attempt
+            approved = isinstance(event, CardAuthorizationApproved)
+            line = self.of(attempt.line)
+            self._lines[attempt.line] = line.used(attempt, version, approved=approved)
+
+
+_UNUSED: Final = CardLine()
+
+
+class Heads:
+    """The hash of the last record of each stream, taken over what is stored."""
+
+    def __init__(self) -> None:
+        self._heads: dict[UUID, str] = {}
+
+    def of(self, stream_id: UUID) -> str:
+        return self._heads.get(stream_id, GENESIS)
+
+    def fold(self, record: StoredRecord) -> None:
+        _, stream_id, version, topic, state = record
+        self._heads[stream_id] = record_hash(stream_id, version, topic, state)
