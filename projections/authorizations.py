@@ -147,6 +147,7 @@ class Authorizations(Document[AuthorizationRow]):
         FraudLabelRecorded,
     )
     indexes = (
+        ("status", "expires_at"),
         ("position",),
         ("card_id", "position"),
         ("account_id", "position"),

@@ -25,6 +25,7 @@ from interfaces.cli.running import (
 from interfaces.database import open_database
 from interfaces.demo.populate import populate
 from interfaces.demo.year import Story, story
+from interfaces.expiry import expiring
 from interfaces.settings import Settings
 from interfaces.system import System, open_system
 from interfaces.worker import run_worker, supervised_worker
@@ -137,9 +138,10 @@ async def _answer(
 
     async with open_system(url, settings) as system:
         server = Server(system)
-        with server.stopped_by_signals():
-            await announce(system)
-            await server.serve(sockets=[listening])
+        async with expiring(system):
+            with server.stopped_by_signals():
+                await announce(system)
+                await server.serve(sockets=[listening])
 
 
 async def _populate(system: System, told: Story) -> None:
