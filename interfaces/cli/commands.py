@@ -8,7 +8,7 @@ import typer
 
 from interfaces.cli.database import migrate, rebuild, status
 from interfaces.cli.history import replay
-from interfaces.cli.importing import berka
+from interfaces.cli.importing import berka, fraud
 from interfaces.cli.proof import verify
 from interfaces.cli.running import out
 from interfaces.cli.serving import demo, serve, worker
@@ -46,6 +46,7 @@ app.command()(replay)
 app.command()(verify)
 app.command()(rebuild)
 imports.command()(berka)
+imports.command()(fraud)
 databases.command()(migrate)
 databases.command()(status)
 

@@ -1,12 +1,14 @@
-"""`ledgertwin import berka`."""
+"""`ledgertwin import berka` and `ledgertwin import fraud`."""
 
 import asyncio
 import csv
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -22,6 +24,9 @@ from interfaces.berka.importer import Fate, Importer, Tally, known_transactions
 from interfaces.berka.same_day import as_booked
 from interfaces.cli.running import FOUND, Counter, out, progress, run
 from interfaces.database import open_database
+from interfaces.fraud_data import files as fraud_files
+from interfaces.fraud_data import importer as fraud_importer
+from interfaces.fraud_data.files import Selection, Transactions
 from interfaces.settings import Settings
 from interfaces.system import System, open_system
 
@@ -175,3 +180,119 @@ def _described(difference: Difference) -> str:
         f"line {difference.line}, account {difference.account_id}, {difference.on}: "
         f"{difference.in_file / 100:.2f} in the file, {in_bank} in the bank{since}"
     )
+
+
+def fraud(  # noqa: PLR0913, PLR0917 -- the options
+    folder: Annotated[Path, typer.Argument(help=f"Where {fraud_files.PATTERN} are.")],
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The last day to import; all by default."),
+    ] = None,
+    customers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only so many customers, those with the lowest numbers."),
+    ] = None,
+    label_delay_days: Annotated[
+        int, typer.Option(min=0, help="How many days later the bank learns of a fraud.")
+    ] = 7,
+    rules: Annotated[
+        bool, typer.Option(help="Publish the rules that a bank begins with, if it has none.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Import labelled card transactions (of the Fraud Detection Handbook) as authorizations.
+
+    Everybody in the files becomes a customer with an account, a salary and a card, all made up from
+    a number, and every terminal a merchant. Each transaction is asked for as one message that both
+    asks and posts: so nothing stays held. A customer who is challenged shows who he is; a fraudster
+    does not. The frauds become labels, each when it would have been learnt of.
+
+    Run it again at any time, after a kill too: what is there already stays as it is. A row that
+    cannot be used is named with its number and the others go on; the exit code is then 3. Reading
+    parquet needs DuckDB, which comes with ledgertwin[lab].
+    """
+    settings = Settings.from_environment()
+    selection = Selection(until=None if until is None else until.date(), customers=customers)
+    delay = timedelta(days=label_delay_days)
+    with Transactions.opened(folder, selection) as transactions, open_database(settings) as url:
+        tally, figures = run(_import_fraud(url, settings, transactions, delay, rules=rules))
+    if as_json:
+        out.print_json(json.dumps(figures))
+    else:
+        _print_figures(figures)
+    raise typer.Exit(0 if tally.complete else FOUND)
+
+
+async def _import_fraud(
+    url: str, settings: Settings, transactions: Transactions, delay: timedelta, *, rules: bool
+) -> tuple[fraud_importer.Tally, Mapping[str, Any]]:
+    async with open_system(url, settings) as system:
+        # Until then the risk of each use would be judged by what the bank knew long ago.
+        await system.risk_desk.caught_up()
+        with progress() as bar:
+
+            def tell(broken: str) -> None:
+                bar.console.print(broken, markup=False)
+
+            counter = Counter(bar, "importing", transactions.count_with_cardholders())
+            importer = fraud_importer.Importer(
+                transactions,
+                system.bank.execute,
+                system.log,
+                report=tell,
+                advance=counter.count,
+                label_delay=delay,
+            )
+            began = time.monotonic()
+            published = rules and await importer.publish_rules()
+            await importer.bring_in()
+            seconds = time.monotonic() - began
+            counter.show()
+    return importer.tally, _figures(importer.tally, published, seconds)
+
+
+def _figures(tally: fraud_importer.Tally, published: bool, seconds: float) -> Mapping[str, Any]:
+    return {
+        "rows": {
+            kind: {fate: fates[fate] for fate in fraud_importer.Fate}
+            for kind, fates in tally.fates.items()
+        },
+        "approved": tally.approved,
+        "declined": dict(tally.declined),
+        "challenged": tally.challenged,
+        "answered": dict(tally.answered),
+        "alerts": tally.alerts,
+        "rules_published": published,
+        "commands": tally.commands,
+        "seconds": round(seconds, 1),
+        "commands_per_second": round(tally.commands / seconds),
+    }
+
+
+def _print_figures(figures: Mapping[str, Any]) -> None:
+    rows = Table("", *(fate.value for fate in fraud_importer.Fate), title="What became of the rows")
+    for kind, fates in figures["rows"].items():
+        rows.add_row(kind, *(f"{count:,}" for count in fates.values()))
+    decisions = Table("", "authorizations", title="What the bank decided")
+    for decision, count in _decisions(figures):
+        decisions.add_row(decision, f"{count:,}")
+    for table in (rows, decisions):
+        for column in table.columns[1:]:
+            column.justify = "right"
+        out.print(table)
+    if figures["rules_published"]:
+        out.print("The rules that a bank begins with were published: it had none.")
+    out.print(
+        f"{figures['commands']:,} commands in {figures['seconds']:,.1f} s, "
+        f"{figures['commands_per_second']:,} a second"
+    )
+
+
+def _decisions(figures: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    yield "approved", figures["approved"]
+    for reason, count in figures["declined"].items():
+        yield f"declined: {reason}", count
+    yield "challenged", figures["challenged"]
+    for answer, count in figures["answered"].items():
+        yield f"  then {answer}", count
+    yield "alerts", figures["alerts"]

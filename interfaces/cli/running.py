@@ -36,6 +36,7 @@ from interfaces.database import (
     MigrationError,
 )
 from interfaces.demo.populate import AnotherDemo
+from interfaces.fraud_data.files import FraudDataError
 from interfaces.instruction import DatabaseAway
 from interfaces.settings import InvalidSettings, Settings
 from projections.read_models import NotReady, ReadModelsUnavailable
@@ -66,6 +67,7 @@ EXPECTED: Final[tuple[type[Exception], ...]] = (
     DatabaseUnreachable,
     EmbeddedPostgresError,
     Failed,
+    FraudDataError,
     InvalidSettings,
     KeystoreError,
     LogUnavailable,

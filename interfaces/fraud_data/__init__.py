@@ -1,0 +1,1 @@
+"""Reads labelled card transactions and sends them through the bank as authorizations."""
