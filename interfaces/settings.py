@@ -87,8 +87,8 @@ class Settings(BaseModel):
         given = [self.pkcs11_module, self.pkcs11_token, next((pin for pin in pins if pin), None)]
         if any(given) and not all(given):
             raise ValueError(
-                "LEDGERTWIN_PKCS11_MODULE, LEDGERTWIN_PKCS11_TOKEN and either LEDGERTWIN_PKCS11_PIN "
-                "or LEDGERTWIN_PKCS11_PIN_FILE go together: set all of them, or none"
+                "LEDGERTWIN_PKCS11_MODULE, LEDGERTWIN_PKCS11_TOKEN and LEDGERTWIN_PKCS11_PIN "
+                "(or LEDGERTWIN_PKCS11_PIN_FILE) go together: set all of them, or none"
             )
         if all(pins):
             raise ValueError("set LEDGERTWIN_PKCS11_PIN or LEDGERTWIN_PKCS11_PIN_FILE, not both")

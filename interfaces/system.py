@@ -4,8 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
 
 from application.bank import Bank
+from application.card_vault import CardVault
 from application.codec import Codec
 from application.commands import CommandAccepted, CommandRefused
 from application.event_log import EventLog, open_log
@@ -22,8 +27,8 @@ from projections.read_models import ReadModels
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running bank: the log, the front door for commands, the read models for queries, and the
-    vault that personal values are opened with."""
+    """A running bank: the log, the front door for commands, the read models for queries, the vault
+    that personal values are opened with, and that of the cards' numbers."""
 
     settings: Settings
     url: str
@@ -33,6 +38,7 @@ class System:
     risk_desk: RiskDesk
     bank: Bank
     read_models: ReadModels
+    card_vault: CardVault
 
 
 def bank_codec() -> Codec:
@@ -103,21 +109,34 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
     keystore = open_keystore(settings)
     log = open_log(bank_codec(), url=url, snapshot_key=snapshot_key(keystore))
     try:
-        vault = Vault(keystore, log.vault_reader)
-        async with (
-            ReadModels(as_application(url), PROJECTIONS) as read_models,
-            RiskDesk(log) as risk_desk,
-            new_bank(log, vault, keystore, risk_desk) as bank,
-        ):
-            yield System(
-                settings=settings,
-                url=url,
-                keystore=keystore,
-                log=log,
-                vault=vault,
-                risk_desk=risk_desk,
-                bank=bank,
-                read_models=read_models,
-            )
+        with _few_connections(url) as pool:
+            vault = Vault(keystore, log.vault_reader)
+            async with (
+                ReadModels(as_application(url), PROJECTIONS) as read_models,
+                RiskDesk(log) as risk_desk,
+                new_bank(log, vault, keystore, risk_desk) as bank,
+            ):
+                yield System(
+                    settings=settings,
+                    url=url,
+                    keystore=keystore,
+                    log=log,
+                    vault=vault,
+                    risk_desk=risk_desk,
+                    bank=bank,
+                    read_models=read_models,
+                    card_vault=CardVault(keystore, pool.connection),
+                )
     finally:
         log.close()
+
+
+def _few_connections(url: str) -> ConnectionPool[Connection[Any]]:
+    """For what is asked now and then, so that it waits for nobody and nobody waits for it."""
+    return ConnectionPool(
+        as_application(url),
+        min_size=0,
+        max_size=4,
+        timeout=5.0,
+        check=ConnectionPool.check_connection,
+    )

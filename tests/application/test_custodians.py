@@ -354,5 +354,5 @@ def test_the_pin_may_be_in_a_private_file(token: str, tmp_path: Path) -> None:
 def test_a_pin_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     pytest.importorskip("pkcs11")
     named = settings(tmp_path, module="/m.so", token="t", pin_file=str(tmp_path / "pin"))  # noqa: S106
-    with pytest.raises(KeystoreError, match="PIN_FILE: .*pin cannot be read: FileNotFoundError"):
+    with pytest.raises(KeystoreError, match=r"PIN_FILE: .*pin cannot be read: FileNotFoundError"):
         open_keystore(named)
