@@ -10,6 +10,7 @@ from interfaces.cli.database import migrate, rebuild, status
 from interfaces.cli.history import replay
 from interfaces.cli.importing import berka, fraud
 from interfaces.cli.proof import verify
+from interfaces.cli.risk import risk
 from interfaces.cli.running import out
 from interfaces.cli.serving import demo, serve, worker
 from interfaces.worker import LOG_FORMAT
@@ -30,6 +31,7 @@ imports = typer.Typer(help="Bring another bank's history in.", no_args_is_help=T
 databases = typer.Typer(help="The bank's database.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 app.add_typer(databases, name="db")
+app.add_typer(risk, name="risk")
 
 
 @app.callback()

@@ -38,6 +38,7 @@ from interfaces.database import (
 from interfaces.demo.populate import AnotherDemo
 from interfaces.fraud_data.files import FraudDataError
 from interfaces.instruction import DatabaseAway
+from interfaces.risk_lab.history import HistoryUnreadable
 from interfaces.settings import InvalidSettings, Settings
 from projections.read_models import NotReady, ReadModelsUnavailable
 from projections.runner import RebuildUnderWay
@@ -68,6 +69,7 @@ EXPECTED: Final[tuple[type[Exception], ...]] = (
     EmbeddedPostgresError,
     Failed,
     FraudDataError,
+    HistoryUnreadable,
     InvalidSettings,
     KeystoreError,
     LogUnavailable,

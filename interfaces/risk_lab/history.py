@@ -57,18 +57,24 @@ class Page(NamedTuple):
 
 
 def pages(
-    log: EventLog, topics: Collection[str], *, until: int, size: int = PAGE_POSITIONS
+    log: EventLog,
+    topics: Collection[str],
+    *,
+    until: int,
+    after: int = 0,
+    size: int = PAGE_POSITIONS,
 ) -> Iterator[Page]:
-    """The records of these names up to the position `until`, the next page being read meanwhile.
+    """The records of these names after one position and up to another, the next page being read
+    while one is worked on.
 
     Raises HistoryUnreadable.
     """
 
-    def read(after: int) -> tuple[Sequence[StoredRecord], int]:
-        return log.told(topics, after, min(size, until - after))
+    def read(start: int) -> tuple[Sequence[StoredRecord], int]:
+        return log.told(topics, start, min(size, until - start))
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="risk-lab") as thread:
-        position, coming = 0, thread.submit(read, 0) if until > 0 else None
+        position, coming = after, thread.submit(read, after) if after < until else None
         while coming is not None:
             records, reached = coming.result()
             goes_on = position < reached < until
