@@ -40,8 +40,9 @@ class CardPattern(StrEnum):
 Gaps = tuple[tuple[int, int], ...]
 """When a card was used (in seconds since 1970), and how many seconds after its newest use before.
 
-Only those that may yet be the shortest: a gap is forgotten when one as short comes after it. So they
-rise, and as they add up to a day, there are at most 416 of uses in their order, and mostly three."""
+Only those that may yet be the shortest: a gap is forgotten when one as short comes after it. So
+they rise, and as those of uses in their order add up to a day, they are 416 at most: mostly three.
+"""
 
 
 @value
