@@ -222,7 +222,7 @@ class Auditor:
             case a.CollectFunds(on=on):
                 return any(due <= on for _, due in page.waiting.values())
             case a.PlaceHold(kind=kind, amount=amount):
-                return kind in {"CASH", "CARD", "PAYMENT"} and page.gives(amount, date.max)
+                return kind in {"CASH", "PAYMENT"} and page.gives(amount, date.max)
             case a.AdjustHold(hold_id=hold_id, delta=delta):
                 hold = page.open_hold(hold_id)
                 if hold is None or delta.currency != page.currency or delta.minor == 0:

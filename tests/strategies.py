@@ -7,7 +7,7 @@ line here only if it has a field of a new name whose value must look like someth
 or that holds the id of a part of an aggregate, as a restriction is one of an account.
 """
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from types import UnionType
@@ -18,11 +18,16 @@ from hypothesis import strategies as st
 
 from domain import AGGREGATES, HANDLERS
 from domain.account import FORCED, Account, MovementKind
+from domain.authorizing import Proof
 from domain.card import Card, CardExpiry, Only
 from domain.customer import Customer
 from domain.money import MINOR_MAX, Money
 from domain.personal import Personal, Retention, Unsealed
 from domain.postings import GL, Posting, transfer_postings
+from domain.risk.assessment import RiskDecision
+from domain.risk.features import SCHEMA_HASH
+from domain.risk.policy import JUDGED, RISK_POLICY_ID, Band, Metrics, ReferenceBins, RiskPolicy
+from domain.risk.rules import Rule
 
 Strategy = st.SearchStrategy[Any]
 
@@ -32,7 +37,10 @@ def ids(pool: int, number: int) -> tuple[UUID, ...]:
     return tuple(UUID(int=(pool << 64) + n) for n in range(1, number + 1))
 
 
-POOLS = {aggregate: ids(0xA0 + n, 4) for n, aggregate in enumerate(AGGREGATES)}
+POOLS = {
+    **{aggregate: ids(0xA0 + n, 4) for n, aggregate in enumerate(AGGREGATES)},
+    RiskPolicy: (RISK_POLICY_ID,),
+}
 """The ids of each aggregate."""
 
 CUSTOMERS = POOLS[Customer]
@@ -82,6 +90,36 @@ def _one_of(pool: tuple[UUID, ...]) -> Strategy:
     return st.sampled_from([*pool[:1] * 8, *pool[:2] * 3, *pool * 2, STRANGER])
 
 
+finite = st.floats(allow_nan=False, allow_infinity=False)
+places = st.sampled_from([None, None, 50.08, 40.71, -33.87])
+
+RULES = tuple(
+    Rule(
+        code=f"AMOUNT_{minor}",
+        words=f"the amount is above {minor} minor units",
+        when=f"amount > {minor}",
+        floor=floor,
+        owner="risk",
+    )
+    for minor, floor in ((20_00, 0.6), (30_00, 0.72), (50_00, 0.8), (90_00, 0.96))
+)
+"""By amount alone: above 20.00 to be reviewed, above 30.00 with an alert, then asked, blocked."""
+
+rules = st.one_of(
+    st.just(RULES),
+    st.sampled_from([(), RULES[:2], RULES[3:], (Rule(code="no", words="", when="?", owner=""),)]),
+)
+bands = st.sampled_from(
+    [
+        *[tuple(Band(decision=d, count=10, precision=0.5) for d in JUDGED)] * 4,
+        (Band(decision=RiskDecision.REVIEW, count=0),),
+        (Band(decision=RiskDecision.BLOCK, count=1),),
+    ]
+)
+MEASURED = Metrics(auc=0.9, average_precision=0.5, recall_at_0_1_percent_fpr=0.4)
+HALVES = ReferenceBins(feature="amount", edges=(20_00.0,), shares=(0.5, 0.5))
+ARTEFACTS = ("a1" * 32, "a2" * 32)
+
 _BY_NAME: dict[str, Strategy] = {
     **{aggregate.identity: _one_of(pool) for aggregate, pool in POOLS.items()},
     **{
@@ -110,18 +148,42 @@ _BY_NAME: dict[str, Strategy] = {
     "trailing_seconds": st.sampled_from([None, None, None, None, None, 60, 5]),
     "count": st.sampled_from([None, 0, 5, 5, -1]),
     "postings": balanced_postings(),
+    "merchant_id": st.sampled_from(["T1", "T1", "T2"]),
+    "mcc": st.sampled_from(["5411", "5411", "6011"]),
+    "latitude": places,
+    "longitude": places,
+    "pin": st.sampled_from([None] * 8 + [*Proof]),
+    "security_code": st.sampled_from([None] * 8 + [*Proof]),
+    "increments": st.none(),
+    "network_reference": st.sampled_from([None] * 8 + ["1", "2"]),
+    "analyst": st.sampled_from(["analyst", "chief"]),
+    "artefact_sha256": st.sampled_from([*ARTEFACTS[:1] * 3, *ARTEFACTS]),
+    "feature_schema": st.sampled_from([*[SCHEMA_HASH] * 4, "ab" * 32]),
+    "training_set_sha256": st.sampled_from([*["cd" * 32] * 4, "cd"]),
+    "from_position": st.integers(0, 10),
+    "to_position": st.integers(10, 20),
+    "label_cutoff_position": st.integers(20, 30),
+    "trainer": st.sampled_from(["trainer", "trainer", "chief", ""]),
+    "approver": st.sampled_from(["chief", "chief", "chief", "trainer"]),
+    "publisher": st.sampled_from(["chief", "chief", "chief", " "]),
+    "value": st.sampled_from([0.05, 0.2, 0.3]),
 }
 
 _BY_TYPE: dict[Any, Strategy] = {
     UUID: uuids,
     bool: st.booleans(),
     int: st.integers(0, 100),
+    float: finite,
     str: texts,
     date: days,
     datetime: st.sampled_from(INSTANTS),
     Money: monies,
     MovementKind: kinds,
     Only: st.sampled_from([*[Only()] * 8, Only(include=("5411",)), Only(exclude=("KP",))]),
+    Metrics: st.sampled_from([*[MEASURED] * 4, replace(MEASURED, auc=2.0)]),
+    tuple[Band, ...]: bands,
+    tuple[ReferenceBins, ...]: st.sampled_from([(HALVES,), (HALVES,), (), (HALVES, HALVES)]),
+    tuple[Rule, ...]: rules,
     CardExpiry: st.builds(CardExpiry, year=st.integers(2024, 2026), month=st.integers(1, 12)),
 }
 
@@ -164,10 +226,10 @@ def _of(hint: Any, personal: Strategy) -> Strategy:
         return personal
     if origin in (Union, UnionType):
         return st.one_of([st.none() if a is type(None) else _of(a, personal) for a in args])
-    if origin is tuple:
-        return st.lists(_of(args[0], personal), max_size=2).map(tuple)
     if hint in _BY_TYPE:
         return _BY_TYPE[hint]
+    if origin is tuple:
+        return st.lists(_of(args[0], personal), max_size=2).map(tuple)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return st.sampled_from(hint)
     return _built(hint, personal)

@@ -433,7 +433,7 @@ WISHES: Final[Mapping[str, Callable[[About], Any]]] = {
     "transfer": lambda a: transfer(a.account, a.other, a.minor, a.command_id),
     "reverse": lambda a: reverse(a.moved, a.earlier, a.command_id),
     "hold": lambda a: PlaceHold(
-        account_id=a.account, hold_id=a.command_id, amount=eur(a.minor), kind=MovementKind.CARD
+        account_id=a.account, hold_id=a.command_id, amount=eur(a.minor), kind=MovementKind.PAYMENT
     ),
     "capture": lambda a: CaptureHold(
         account_id=a.moved,

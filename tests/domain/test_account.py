@@ -97,7 +97,7 @@ EXPIRY = datetime(2024, 3, 8, 12, tzinfo=UTC)
 FROZEN = AccountRestricted(restriction_id=RESTRICTION, direction=Direction.ALL, reason="COURT")
 DORMANT = (*OPENED, AccountBecameDormant(on=OPENING_DAY + timedelta(days=400)))
 CLOSED = (*OPENED, AccountClosed(reason="END_USER_REQUEST", on=DAY))
-HELD = HoldPlaced(hold_id=HOLD, amount=eur(60_00), kind=MovementKind.CARD, expires_at=EXPIRY)
+HELD = HoldPlaced(hold_id=HOLD, amount=eur(60_00), kind=MovementKind.PAYMENT, expires_at=EXPIRY)
 
 
 def deposit(amount: Money, booking_date: date = DAY) -> DepositCash:
@@ -142,7 +142,7 @@ def hold(amount: Money, hold_id: UUID = HOLD) -> PlaceHold:
         account_id=ACCOUNT,
         hold_id=hold_id,
         amount=amount,
-        kind=MovementKind.CARD,
+        kind=MovementKind.PAYMENT,
         expires_at=EXPIRY,
         reference="hotel",
     )
@@ -477,15 +477,37 @@ def captured(minor: int, *, released: int, remaining: int) -> HoldCaptured:
     return HoldCaptured(
         hold_id=HOLD,
         movement_id=CORRECTION,
-        kind=MovementKind.CARD,
+        kind=MovementKind.PAYMENT,
         captured=eur(minor),
         released=eur(released),
         remaining=eur(remaining),
         booking_date=DAY,
         value_date=DAY,
-        postings=transfer_postings(GL.CUSTOMER_DEPOSITS, GL.CARD_SETTLEMENT, minor, "EUR"),
+        postings=transfer_postings(GL.CUSTOMER_DEPOSITS, GL.NOSTRO, minor, "EUR"),
         balance_after=eur(100_00 - minor),
     )
+
+
+A_CARDS = HoldPlaced(hold_id=HOLD, amount=eur(60_00), kind=MovementKind.CARD, expires_at=EXPIRY)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        adjust(-1),
+        capture(TEN),
+        ReleaseHold(account_id=ACCOUNT, hold_id=HOLD, reason="asked for"),
+        ExpireHold(account_id=ACCOUNT, hold_id=HOLD, at=EXPIRY),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_what_a_card_holds_goes_with_its_authorization_alone(command: Any) -> None:
+    given(Account, *OPENED, deposited(100_00), A_CARDS).when(command).refused(KindNotAllowed)
+
+
+def test_nobody_holds_money_for_a_card_but_by_authorizing_it() -> None:
+    by_hand = replace(hold(TEN), kind=MovementKind.CARD)
+    given(Account, *OPENED, deposited(100_00)).when(by_hand).refused(KindNotAllowed)
 
 
 def test_a_final_capture_frees_the_rest() -> None:

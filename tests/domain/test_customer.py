@@ -418,7 +418,7 @@ def test_no_state_holds_a_personal_value() -> None:
     state = given(Customer).when(REGISTER).leaves(Customer)
 
     assert "Ada" not in repr(state)
-    assert state == Customer(stage=CustomerStatus.PROSPECT)
+    assert state == Customer(stage=CustomerStatus.PROSPECT, country="CZ")
 
 
 def test_the_state_of_an_old_customer_is_no_larger_than_that_of_a_new_one() -> None:

@@ -149,7 +149,7 @@ def test_a_customer_s_first_day(teller: Teller) -> None:
     )
     assert issued["card"]["status"] == "ACTIVE"
 
-    # Money comes in, some of it is saved, some is held for a card payment and then taken.
+    # Money comes in, some of it is saved, some is held for a payment and then taken.
     teller.send("depositCash", "account", accountId=current, amount=eur("100.00"))
     saving = {"fromAccountId": current, "toAccountId": savings, "amount": eur("30.00")}
     transfer_id = str(uuid4())
@@ -162,7 +162,7 @@ def test_a_customer_s_first_day(teller: Teller) -> None:
         command_id=hold_id,
         accountId=current,
         amount=eur("20.00"),
-        kind="CARD",
+        kind="PAYMENT",
     )
     assert (held["account"]["held"]["amount"], held["account"]["available"]["amount"]) == (
         "20.00",
@@ -213,7 +213,7 @@ def test_a_customer_s_first_day(teller: Teller) -> None:
     # Her statement comes page by page, the latest first, without a gap.
     lines = teller.statement(current)
     assert [(line["kind"], line["amount"]["amount"]) for line in lines] == [
-        ("CARD", "-15.50"),
+        ("PAYMENT", "-15.50"),
         ("TRANSFER", "-30.00"),
         ("CASH", "100.00"),
     ]

@@ -164,7 +164,7 @@ texts = st.sampled_from([None, "rent", *AWKWARD])
 
 _CREDITS = (MovementKind.PAYMENT, MovementKind.INTEREST, MovementKind.LOAN)
 _DEBITS = (MovementKind.PAYMENT, MovementKind.FORCE_POST, MovementKind.TAX, MovementKind.CARD)
-_HELD = (MovementKind.CARD, MovementKind.PAYMENT)
+_HELD = (MovementKind.CASH, MovementKind.PAYMENT)
 
 COMMANDS_OF_ALL_KINDS: st.SearchStrategy[Any] = st.one_of(
     st.builds(

@@ -145,20 +145,20 @@ def credited(minor: int, balance_after: int, days_later: int = 0) -> MoneyCredit
     )
 
 
-HELD = HoldPlaced(hold_id=HOLD, amount=eur(30_00), kind=MovementKind.CARD)
+HELD = HoldPlaced(hold_id=HOLD, amount=eur(30_00), kind=MovementKind.PAYMENT)
 
 
 def captured(minor: int, remaining: int, balance_after: int) -> HoldCaptured:
     return HoldCaptured(
         hold_id=HOLD,
         movement_id=MOVEMENT,
-        kind=MovementKind.CARD,
+        kind=MovementKind.PAYMENT,
         captured=eur(minor),
         released=eur(0),
         remaining=eur(remaining),
         booking_date=DAY,
         value_date=DAY,
-        postings=transfer_postings(GL.CUSTOMER_DEPOSITS, GL.CARD_SETTLEMENT, minor, "EUR"),
+        postings=transfer_postings(GL.CUSTOMER_DEPOSITS, GL.NOSTRO, minor, "EUR"),
         balance_after=eur(balance_after),
     )
 
@@ -181,7 +181,7 @@ def test_a_hold_lowers_only_what_is_available() -> None:
 def test_a_hold_captured_in_part_keeps_the_rest_held() -> None:
     row = balance_after(deposited(100_00), HELD, captured(10_00, 20_00, 90_00))
     assert row.holds == {
-        HOLD: OpenHold(remaining=20_00, kind=MovementKind.CARD, expires_at=None, reference=None)
+        HOLD: OpenHold(remaining=20_00, kind=MovementKind.PAYMENT, expires_at=None, reference=None)
     }
     assert (row.ledger, row.held, row.available) == (90_00, 20_00, 120_00)
 

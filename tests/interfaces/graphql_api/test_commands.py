@@ -273,7 +273,7 @@ def test_a_hold_has_the_id_of_the_command_that_placed_it(bank: Served, account: 
         meta={"commandId": hold},
         accountId=account,
         amount=eur("40.00"),
-        kind="CARD",
+        kind="PAYMENT",
     )
     assert placed["account"] == {
         "available": {"amount": "60.00"},

@@ -148,7 +148,7 @@ def lived_in(bank: Served) -> Values:
         "placeHold",
         meta={"commandId": commands[1]},
         accountId=first,
-        kind="CARD",
+        kind="PAYMENT",
         amount=eur("20.00"),
         expiresAt="2099-01-01T00:00:00.500Z",
     )
