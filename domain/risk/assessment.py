@@ -25,6 +25,9 @@ EXPLAINED_ABOVE: Final = REVIEW_ABOVE
 """Exact explanations cost twenty times what a probability costs, so they are for scores that have
 consequences: 0.6 % of the traffic."""
 
+USUAL: Final = 0.01
+"""How probable fraud is of a use of which nothing is known: about what models begin from."""
+
 NO_MODEL: Final = "NO_MODEL"
 
 
@@ -47,8 +50,8 @@ class Reason:
     """Why a score is high: a rule's code or a feature's name, words, and by how much.
 
     The contribution is in log-odds: of a feature the exact Shapley value, of a rule how far its
-    floor is above the model's probability, both taken to be from 0.01 to 0.99 and the difference
-    rounded to six places: the last bit of a logarithm is not the same on every machine.
+    floor (0.99 at most, as it must be finite) is above a use of which nothing is known, rounded to
+    six places as the last bit of a logarithm is not the same on every machine.
     """
 
     code: str
@@ -184,7 +187,7 @@ def _judged(
         rule_hits=tuple([rule.code for rule in hit]),
         score=score,
         decision=decision(score),
-        reasons=_reasons(vector, probability, hit, explained),
+        reasons=_reasons(vector, hit, explained),
         challenger=None if challenger is None else challenger.sha256,
         challenger_probability=None if challenger is None else challenger.probability(vector),
         degraded=NO_MODEL if champion is None and facts.degraded is None else facts.degraded,
@@ -192,15 +195,14 @@ def _judged(
 
 
 def _fitting(model: Model | None, facts: Assessment) -> Model | None:
-    """The model, if it was trained on such features."""
-    return model if model is not None and model.schema_hash == facts.feature_schema else None
+    """The model, if it was trained on such features: no payment should fail for a wrong one."""
+    if model is None or model.schema_hash != facts.feature_schema:
+        return None
+    return model if len(model.features) == len(facts.features) else None
 
 
 def _reasons(
-    vector: Sequence[float],
-    probability: float | None,
-    hit: Sequence[Rule],
-    explained: Model | None,
+    vector: Sequence[float], hit: Sequence[Rule], explained: Model | None
 ) -> tuple[Reason, ...]:
     """What raised the score most, the strongest first."""
     if not hit and explained is None:
@@ -209,7 +211,7 @@ def _reasons(
         Reason(
             code=rule.code,
             words=rule.words,
-            contribution=round(_log_odds(rule.floor) - _log_odds(probability or 0.0), 6),
+            contribution=round(_log_odds(min(rule.floor, 0.99)) - _log_odds(USUAL), 6),
         )
         for rule in hit
         if rule.floor is not None
@@ -227,5 +229,4 @@ def _reasons(
 
 
 def _log_odds(probability: float) -> float:
-    held = min(max(probability, 0.01), 0.99)
-    return log(held / (1 - held))
+    return log(probability / (1 - probability))

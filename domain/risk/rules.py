@@ -23,6 +23,9 @@ from domain.value import changed, value
 DEEPEST: Final = 16
 """How deeply conditions may be nested."""
 
+CONDITION_MAX: Final = 2_000
+"""How many characters a condition has at most, as it is stored."""
+
 RULES_MAX: Final = 200
 
 _COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
@@ -85,8 +88,8 @@ class Not:
     condition: "Condition"
 
     def __str__(self) -> str:
-        single = isinstance(self.condition, Compare)
-        return f"not {self.condition}" if single else f"not ({self.condition})"
+        several = isinstance(self.condition, AllOf | AnyOf)
+        return f"not ({self.condition})" if several else f"not {self.condition}"
 
 
 Condition = Compare | AllOf | AnyOf | Not
@@ -236,9 +239,17 @@ def require_sensible(rules: Sequence[Rule]) -> tuple[Rule, ...]:
         if rule.code in codes:
             raise RulesMalformed(rule=rule.code, why="two rules have one code")
         codes.add(rule.code)
-        for said in _wrongs(rule):
-            raise RulesMalformed(rule=rule.code, why=said)
-    return tuple(changed(rule, when=str(rule.condition)) for rule in rules)
+        for wrong in _wrongs(rule):
+            raise RulesMalformed(rule=rule.code, why=wrong)
+    return tuple(changed(rule, when=_stored(rule)) for rule in rules)
+
+
+def _stored(rule: Rule) -> str:
+    """The condition in one way of writing: nested no deeper than the rule's own, so it is read."""
+    text = str(rule.condition)
+    if len(text) > CONDITION_MAX:
+        raise RulesMalformed(rule=rule.code, why=f"longer than {CONDITION_MAX} characters")
+    return text
 
 
 def _wrongs(rule: Rule) -> Iterator[str]:
