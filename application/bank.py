@@ -24,6 +24,7 @@ from uuid import UUID
 
 from application.codec import Codec
 from application.commands import (
+    Accepted,
     CommandAccepted,
     CommandIdReused,
     CommandRefused,
@@ -48,7 +49,7 @@ from domain.decision import Handler
 from domain.personal import Retention, personal_fields
 from domain.refusal import NotFound, Refusal, VersionConflict
 from domain.risk.surroundings import UNWATCHED, Surroundings
-from domain.value import attributes
+from domain.value import attributes, changed
 
 logger = logging.getLogger(__name__)
 
@@ -604,7 +605,11 @@ class Bank:
         for judged in batch.judged:
             origin = judged.request.origin
             outcome = outcome_of(origin.command_id, positions[judged.last], judged.recorded)
+            written = judged.known.written
             judged.known.outcome, judged.known.written = outcome, None
+            if isinstance(outcome, Accepted):
+                # Only told: outcomes are remembered by the thousand, and without what they hold.
+                outcome = changed(outcome, events=written)
             self._answer(judged.request, outcome)
         self._memory.trim()
         # What falls due while others are being taken waits for its turn, or a busy account might

@@ -4,7 +4,7 @@ The record is alone in a stream whose id is the command's id, so that "at most o
 own uniqueness of (stream, version), and it is the last record of its command.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 from uuid import UUID
@@ -51,12 +51,17 @@ class Origin:
 
 @value
 class Accepted:
-    """The command took effect. `position` is where the log stood with all of it recorded."""
+    """The command took effect. `position` is where the log stood with all of it recorded.
+
+    `events` are the (stream, event) pairs that it wrote, for whoever asked first; of a replay it is
+    None, and the log has them.
+    """
 
     command_id: UUID
     position: int
     wrote: tuple[tuple[UUID, int], ...]
     replayed: bool = False
+    events: Sequence[tuple[UUID, Any]] | None = field(default=None, compare=False, repr=False)
 
 
 @value

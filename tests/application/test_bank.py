@@ -175,6 +175,16 @@ async def test_a_transfer_is_written_to_both_accounts_at_once(bank: Bank, log: E
     assert (state_of(log, debtor).ledger, state_of(log, creditor).ledger) == (0, 5)
 
 
+async def test_whoever_asks_first_is_told_what_was_written(bank: Bank, log: EventLog) -> None:
+    asked = deposit(await opened_account(bank), 1), clerk()
+    outcome, again = await bank.execute(*asked), await bank.execute(*asked)
+    assert isinstance(outcome, Accepted)
+    assert isinstance(again, Accepted)
+    with log.session() as session:
+        assert outcome.events == session.written_by(outcome.command_id)
+    assert again.events is None
+
+
 # --- the same id ----------------------------------------------------------------------------------
 
 
