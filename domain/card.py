@@ -739,6 +739,7 @@ class Card(Aggregate[CardCommand, CardEvent]):
     card_type: CardType = CardType.PHYSICAL
     token: str = ""
     brand: str = ""
+    bin: str = ""
     expiry: CardExpiry = CardExpiry(year=2000, month=1)
     issued_on: date = date.min
     line: UUID | None = None
@@ -923,6 +924,7 @@ class Card(Aggregate[CardCommand, CardEvent]):
                     card_type=event.card_type,
                     token=event.token,
                     brand=event.brand,
+                    bin=event.bin,
                     expiry=event.expiry,
                     issued_on=event.issued_on,
                     line=event.line,

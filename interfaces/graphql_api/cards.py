@@ -1,38 +1,73 @@
-"""Cards over GraphQL: how they stand and what they may be used for. Never a card's number."""
+"""Cards over GraphQL: how they stand and what they may be used for.
 
-from collections.abc import Sequence
+A card's number, its security code and its PIN come in as what they are and go no further than the
+card vault: what commands hold is made of them before (see `Fill`). The number is shown by one
+mutation alone, after the record of it, and once.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar
 from uuid import UUID
 
 import strawberry
 
+from application import commands
+from application.card_vault import (
+    NumbersExhausted,
+    NumberTaken,
+    NumberUnknown,
+    TakenInOtherwise,
+    Tokenized,
+)
 from domain import card
 from domain.card import (
     ActivateCard,
+    ActivateToken,
     BlockCard,
+    CardCodeChecked,
+    CardDetokenized,
     CardEndReason,
+    CardExpiry,
     CardIssued,
     CardStatus,
     CardType,
+    CheckCode,
     CloseCard,
+    ConfirmToken,
+    DeactivateToken,
+    DetokenizeCard,
+    DetokenizeScope,
     ExpireCard,
     FreezeCard,
     IssueCard,
+    PinStatus,
+    PinVerified,
     RemoveSpendControl,
     ReplaceCard,
+    RequestToken,
+    ResumeToken,
+    SetPin,
     SetSpendControl,
     SpendScope,
     SpendWindow,
+    SuspendToken,
+    TryPin,
     UnblockCard,
+    UnblockPin,
     UnfreezeCard,
+    Wallet,
+    WalletTokenStatus,
 )
+from domain.sensitive import CardNumber, MalformedSecret, Pin, SecurityCode, Sensitive
 from domain.value import value
 from interfaces.graphql_api.answers import Answer, CommandReceipt, note
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import Id, ReadAtLeast, field
-from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.ids import derived_id, global_id, uuid_argument
+from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, Issues, Malformed
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
@@ -49,6 +84,13 @@ strawberry.enum(CardType, description="What kind of card it is.")
 strawberry.enum(CardEndReason, description="Why a card ended.")
 strawberry.enum(SpendScope, description="Whose spending counts.")
 strawberry.enum(SpendWindow, description="The time over which spending counts.")
+strawberry.enum(PinStatus, description="How a card's PIN stands.")
+strawberry.enum(Wallet, description="Who holds a token of a card in place of its number.")
+strawberry.enum(WalletTokenStatus, description="Where a token of a card is in its life.")
+strawberry.enum(DetokenizeScope, description="What of a card is shown.")
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Sensitive)
 
 
 @strawberry.type(description="Which values a control is about.")
@@ -93,6 +135,23 @@ class SpendControl:
         )
 
 
+@strawberry.type(description="A card in a wallet.")
+class WalletToken:
+    id: UUID = strawberry.field(description="Its id.")
+    wallet: Wallet = strawberry.field(description="Who holds it.")
+    device_ref: str = strawberry.field(description="What names the device to the wallet alone.")
+    status: WalletTokenStatus = strawberry.field(description="Where it is in its life.")
+
+    @classmethod
+    def of(cls, token: card.WalletToken) -> Self:
+        return cls(
+            id=token.token_id,
+            wallet=token.wallet,
+            device_ref=token.device_ref,
+            status=token.status,
+        )
+
+
 @strawberry.type(description="A card on an account. Its number is not known here.")
 class Card(Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
@@ -109,6 +168,10 @@ class Card(Node):
     replaced_by: UUID | None = strawberry.field(description="The card that took its place.")
     spend_controls: list[SpendControl] = strawberry.field(
         description="What it may be used for. A replacement has the controls of what it replaces."
+    )
+    pin_status: PinStatus = strawberry.field(description="How its PIN stands.")
+    wallet_tokens: list[WalletToken] = strawberry.field(
+        description="Its tokens in wallets, deactivated ones too."
     )
     account_id: strawberry.Private[UUID]
     customer_id: strawberry.Private[UUID]
@@ -130,6 +193,8 @@ class Card(Node):
             replaces=row.replaces,
             replaced_by=row.replaced_by,
             spend_controls=[SpendControl.of(control) for control in row.spend_controls],
+            pin_status=row.pin_status,
+            wallet_tokens=[WalletToken.of(token) for token in row.wallet_tokens],
             account_id=row.account_id,
             customer_id=row.customer_id,
         )
@@ -216,6 +281,12 @@ class CardQueries:
 # --- commands -------------------------------------------------------------------------------------
 
 
+async def _shown(context: Context, answered: Any) -> Card | None:
+    if not await context.shows(answered.receipt.position):
+        return None
+    return await load(context, answered.subjects[0])
+
+
 @strawberry.type(description="The command took effect on a card.")
 class CardChanged:
     aggregate = card.Card
@@ -227,16 +298,237 @@ class CardChanged:
         "if the read models are too far behind to show it: see `note`."
     )
     async def card(self, info: Info) -> Card | None:
-        if not await info.context.shows(self.receipt.position):
-            return None
-        return await load(info.context, self.subjects[0])
+        return await _shown(info.context, self)
 
     @field("What else there is to know; null as a rule.")
     async def note(self, info: Info) -> str | None:
         return await note(info.context, self.receipt)
 
 
+@strawberry.type(description="A PIN was tried, and that was recorded.")
+class PinTried:
+    aggregate = card.Card
+    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
+    subjects: strawberry.Private[Sequence[UUID]]
+
+    @field("Whether it was the card's PIN.")
+    async def correct(self, info: Info) -> bool:
+        written = await info.context.written_by(self.receipt.command_id)
+        return any(isinstance(event, PinVerified) for _, event in written)
+
+    @field("The card, with how its PIN stands now. Null if it cannot be shown yet.")
+    async def card(self, info: Info) -> Card | None:
+        return await _shown(info.context, self)
+
+
+@strawberry.type(description="A security code was compared, and that was recorded.")
+class CodeChecked:
+    aggregate = card.Card
+    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
+    subjects: strawberry.Private[Sequence[UUID]]
+
+    @field("Whether it was the card's code.")
+    async def matches(self, info: Info) -> bool:
+        written = await info.context.written_by(self.receipt.command_id)
+        return any(isinstance(event, CardCodeChecked) and event.matches for _, event in written)
+
+
+@strawberry.type(
+    description="The number of a card may be shown: that, why and how much of it was recorded "
+    "before. It is shown once: an answer that is replayed has it no more."
+)
+class CardNumberShown:
+    aggregate = card.Card
+    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
+    subjects: strawberry.Private[Sequence[UUID]]
+
+    @field("The number. Null in a replayed answer, and if the bank does not keep it.")
+    async def number(self, info: Info) -> str | None:
+        token = await self._token(info.context, *DetokenizeScope)
+        if token is None:
+            return None
+        return await _read(info.context, lambda: info.context.system.card_vault.number(token))
+
+    @field("The security code, if the scope is NUMBER_AND_CODE. Null where the number is null.")
+    async def security_code(self, info: Info) -> str | None:
+        token = await self._token(info.context, DetokenizeScope.NUMBER_AND_CODE)
+        if token is None:
+            return None
+        vault = info.context.system.card_vault
+        return await _read(info.context, lambda: vault.security_code(token))
+
+    async def _token(self, context: Context, *scopes: DetokenizeScope) -> str | None:
+        """The token of the card, if what was recorded lets it be opened now for these scopes."""
+        if self.receipt.replayed:
+            return None
+        written = await context.written_by(self.receipt.command_id)
+        if not any(isinstance(e, CardDetokenized) and e.scope in scopes for _, e in written):
+            return None
+        return (await _card_of(context, self.subjects[0])).token
+
+
+async def _read(context: Context, secret: Callable[[], Sensitive]) -> str | None:
+    """What is to be shown, as the text that it is; None if the bank does not keep it."""
+
+    def read() -> str | None:
+        try:
+            with secret().used() as characters:
+                return characters.decode()
+        except NumberUnknown:
+            return None
+
+    return await asyncio.to_thread(read)
+
+
 CARD_ANSWER = Answer(name="CardResult", success=CardChanged)
+PIN_ANSWER = Answer(name="PinTriedResult", success=PinTried)
+CODE_ANSWER = Answer(name="CodeCheckedResult", success=CodeChecked)
+NUMBER_ANSWER = Answer(name="CardNumberResult", success=CardNumberShown)
+
+# --- what is made of what must not come into a command --------------------------------------------
+
+
+def _refused(path: str, rule: str, message: str) -> Malformed:
+    issues = Issues()
+    issues.add((path,), rule, message)
+    return Malformed(issues)
+
+
+def _secret(given: Given, name: str, kind: type[S]) -> S | None:
+    """What the client was asked for, if it is what it should be."""
+    found = given.get(name)
+    if isinstance(found, MalformedSecret):
+        raise _refused(name, found.rule, str(found))
+    assert found is None or isinstance(found, kind)
+    return found
+
+
+async def _card_of(context: Context, card_id: UUID) -> card.Card:
+    """A card as the log has it: the read models may not show what was just written."""
+
+    def folded() -> card.Card:
+        log = context.system.log
+        events = (log.codec.decode(r.topic, r.state).data for r in log.stream(card_id))
+        return card.Card().after(e for e in events if isinstance(e, card.Card.events))
+
+    return await asyncio.to_thread(folded)
+
+
+async def _number(
+    context: Context, meta: CommandMeta, given: Given, expiry: CardExpiry, bin_: str | None
+) -> Tokenized:
+    """What stands for the number that was given, or that the bank makes from the BIN."""
+    number = _secret(given, "number", CardNumber)
+    vault = context.system.card_vault
+    if number is not None:
+        if bin_ is not None and bin_ not in (number.bin(), number.bin(8)):
+            raise _refused("bin", "bin", "the number does not begin with that")
+        tokenized = partial(vault.take_in, number, expiry, meta.command_id, len(bin_ or "") or 6)
+    elif bin_ is not None:
+        tokenized = partial(vault.make, bin_, expiry, meta.command_id)
+    else:
+        raise _refused("bin", "required", "the bank makes a number from a BIN, or is given one")
+    try:
+        return await asyncio.to_thread(tokenized)
+    except TakenInOtherwise:
+        raise commands.CommandIdReused from None
+    except (NumberTaken, NumbersExhausted, MalformedSecret) as refused:
+        raise _refused(*_WHY[type(refused)], str(refused)) from None
+
+
+_WHY: Final = {
+    NumberTaken: ("number", "taken"),
+    NumbersExhausted: ("bin", "exhausted"),
+    MalformedSecret: ("bin", "bin"),
+}
+"""Which field was at fault, and the rule that it broke."""
+
+
+def _own_token(given: Given, *names: str) -> bool:
+    """Whether the client keeps the number, and has made a token of its own."""
+    if given.get("token") is None:
+        for name in names:
+            if given.get(name) is not None:
+                raise _refused(name, "token", "it is known from the number, unless you keep that")
+        return False
+    if given.get("number") is not None:
+        raise _refused("number", "token", "it has a token already: give the one or the other")
+    for name in ("bin", *names):
+        if given.get(name) is None:
+            raise _refused(name, "required", "a token of your own needs it")
+    return True
+
+
+async def _issued(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
+    if _own_token(given, "brand", "last4"):
+        return {}
+    made = await _number(context, meta, given, values["expiry"], values["bin"])
+    return {"token": made.token, "brand": made.brand, "bin": made.bin, "last4": made.last4}
+
+
+async def _replaced(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
+    """The new number is of the old one's network, and begins as it does unless a BIN is given."""
+    if _own_token(given, "last4"):
+        return {}
+    old = await _card_of(context, values["card_id"])
+    bin_ = values["bin"]
+    if bin_ is None and given.get("number") is None:
+        bin_ = old.bin or None
+    number = _secret(given, "number", CardNumber)
+    brand = number.brand.name if number is not None else None
+    if brand is not None and old.status is not None and brand != old.brand.upper():
+        raise _refused("number", "brand", "a replacement is of the same network")
+    made = await _number(context, meta, given, values["expiry"], bin_)
+    return {"token": made.token, "bin": made.bin, "last4": made.last4}
+
+
+async def _pin_set(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
+    pin = _secret(given, "pin", Pin)
+    assert pin is not None
+    held = await _card_of(context, values["card_id"])
+    if held.status is None:
+        # There is nothing to keep a PIN for, and the bank will say so.
+        return {"pvv_ref": derived_id(meta.command_id, "pvv_ref")}
+    keep = partial(context.system.card_vault.keep_pin, held.token, pin, meta.command_id)
+    try:
+        return {"pvv_ref": await asyncio.to_thread(keep)}
+    except TakenInOtherwise:
+        raise commands.CommandIdReused from None
+
+
+async def _pin_tried(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
+    pin = _secret(given, "pin", Pin)
+    assert pin is not None
+    held = await _card_of(context, values["card_id"])
+    if held.pvv_ref is None:
+        return {"correct": False}  # the bank will say that there is none
+    verify = partial(context.system.card_vault.verify_pin, held.token, held.pvv_ref, pin)
+    return {"correct": await asyncio.to_thread(verify)}
+
+
+async def _code_checked(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
+    code = _secret(given, "code", SecurityCode)
+    assert code is not None
+    held = await _card_of(context, values["card_id"])
+    if held.status is None:
+        return {"matches": False}
+    verify = partial(context.system.card_vault.verify_code, held.token, code)
+    try:
+        return {"matches": await asyncio.to_thread(verify)}
+    except NumberUnknown:
+        raise _refused("cardId", "number", "the bank does not keep this card's number") from None
+
+
+_NUMBER = Asked(
+    name="number",
+    type=CardNumber,
+    description="Its number, if it has one already; left out, the bank makes one from the BIN. It "
+    "is kept in the card vault alone.",
+)
+_PIN = Asked(name="pin", type=Pin, description="The PIN. It is not kept.", required=True)
+_CODE = Asked(
+    name="code", type=SecurityCode, description="The code. It is not kept.", required=True
+)
 
 GLOSSARY = {
     "card_id": "The card.",
@@ -244,10 +536,11 @@ GLOSSARY = {
     "account_id": "The account that it takes money from.",
     "customer_id": "Who will use it: an active holder of the account.",
     "card_type": "What kind of card it is.",
-    "token": "What stands for its number: random, made by whoever keeps the number.",
-    "brand": "Whose network it is of.",
-    "bin": "The first 6 or 8 digits of its number.",
-    "last4": "The last 4 digits of its number.",
+    "token": "What stands for its number, if you keep that: random, and made by you. Left out, the "
+    "bank keeps the number.",
+    "brand": "Whose network it is of; only with a token of your own.",
+    "bin": "The first 6 or 8 digits of its number: the bank makes one that begins so.",
+    "last4": "The last 4 digits of its number; only with a token of your own.",
     "expiry": "The month printed on it.",
     "activate": "Whether it can be used at once, as it need not travel.",
     "reason": "Why.",
@@ -264,6 +557,10 @@ GLOSSARY = {
     "channel": "Where the card is used.",
     "include": "Only these; left out, all.",
     "exclude": "Not these.",
+    "token_id": "The token in the wallet.",
+    "wallet": "Who holds it.",
+    "device_ref": "What names the device to the wallet alone: opaque.",
+    "second_factor": "Whether the holder has to confirm that it was she who asked.",
     "year": "The year, with four digits.",
     "month": "The month, 1 to 12.",
     "CardExpiry": "The month printed on a card: it is good to the end of it.",
@@ -277,7 +574,12 @@ CardMutations = mutations(
     CARD_ANSWER,
     {
         IssueCard: Offered(
-            description="Issue a card to an active holder of an open account.", made=("card_id",)
+            description="Issue a card to an active holder of an open account: with a number that "
+            "the bank makes, with one that is given, or with a token for one that you keep.",
+            made=("card_id",),
+            optional=("token", "brand", "bin", "last4"),
+            asked=(_NUMBER,),
+            fill=_issued,
         ),
         ActivateCard: Offered(description="Put a card to use."),
         FreezeCard: Offered(description="The customer's switch: off."),
@@ -287,8 +589,12 @@ CardMutations = mutations(
             description="The bank's switch: on. A card that the customer froze is frozen still."
         ),
         ReplaceCard: Offered(
-            description="End a card, and issue another in its place under the same controls.",
+            description="End a card, and issue another in its place under the same controls. Its "
+            "number is made or given as when issuing; left out, the BIN is that of the old one.",
             made=("new_card_id",),
+            optional=("token", "bin", "last4"),
+            asked=(_NUMBER,),
+            fill=_replaced,
             subjects=("new_card_id",),
             first=CardIssued,
         ),
@@ -299,14 +605,72 @@ CardMutations = mutations(
             description="Remove a control of a card's spending.",
             given=("control_id",),
         ),
+        SetPin: Offered(
+            description="Set a card's PIN, or change it.",
+            filled=("pvv_ref",),
+            asked=(_PIN,),
+            fill=_pin_set,
+        ),
+        UnblockPin: Offered(description="Let a PIN be tried again that wrong tries have blocked."),
+        RequestToken: Offered(
+            description="Note that a wallet asks for a token of a card.", made=("token_id",)
+        ),
+        ConfirmToken: Offered(
+            description="Note that the holder has confirmed a token by a second factor.",
+            given=("token_id",),
+        ),
+        ActivateToken: Offered(description="Put a token to use.", given=("token_id",)),
+        SuspendToken: Offered(description="Pause a token.", given=("token_id",)),
+        ResumeToken: Offered(description="Put a paused token to use again.", given=("token_id",)),
+        DeactivateToken: Offered(description="End a token for ever.", given=("token_id",)),
     },
     GLOSSARY,
 )
 
+PinMutations = mutations(
+    "PinMutations",
+    PIN_ANSWER,
+    {
+        TryPin: Offered(
+            description="Verify a PIN. A wrong one counts: the third in a row blocks it.",
+            filled=("correct",),
+            asked=(_PIN,),
+            fill=_pin_tried,
+        )
+    },
+    GLOSSARY,
+)
 
-PART = Part(
-    queries=CardQueries,
-    mutations=CardMutations,
-    answer=CARD_ANSWER,
-    nodes={"Card": by_uuid(load)},
+CodeMutations = mutations(
+    "CodeMutations",
+    CODE_ANSWER,
+    {
+        CheckCode: Offered(
+            description="Verify a security code.",
+            filled=("matches",),
+            asked=(_CODE,),
+            fill=_code_checked,
+        )
+    },
+    GLOSSARY,
+)
+
+NumberMutations = mutations(
+    "NumberMutations",
+    NUMBER_ANSWER,
+    {DetokenizeCard: Offered(description="Show a card's number. That is recorded first.")},
+    {**GLOSSARY, "scope": "What of it is shown: left out, the number alone."},
+)
+
+
+PARTS = (
+    Part(
+        queries=CardQueries,
+        mutations=CardMutations,
+        answer=CARD_ANSWER,
+        nodes={"Card": by_uuid(load)},
+    ),
+    Part(mutations=PinMutations, answer=PIN_ANSWER),
+    Part(mutations=CodeMutations, answer=CODE_ANSWER),
+    Part(mutations=NumberMutations, answer=NUMBER_ANSWER),
 )

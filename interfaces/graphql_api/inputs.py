@@ -131,6 +131,17 @@ class _Part(NamedTuple):
 
 
 @value
+class Asked:
+    """A field of an input that its command has not: what the command needs is made of it first, as
+    a card's number must not come into any command."""
+
+    name: str
+    type: Any
+    description: str
+    required: bool = False
+
+
+@value
 class CommandInput:
     """An input type and the command it stands for."""
 
@@ -141,8 +152,15 @@ class CommandInput:
     from_effective_date: frozenset[str]
     made: Set[str]
 
-    def command_of(self, given: Given, meta: CommandMeta, today: date) -> Any:
-        """The command that an input stands for, or Malformed. If it says no day, it is `today`."""
+    def command_of(
+        self, given: Given, meta: CommandMeta, today: date, filled: Given | None = None
+    ) -> Any:
+        """The command that an input stands for, or Malformed. If it says no day, it is `today`.
+        `filled` is what was made of what the client was asked besides."""
+        return self.command(**{**self.values_of(given, meta, today), **(filled or {})})
+
+    def values_of(self, given: Given, meta: CommandMeta, today: date) -> dict[str, Any]:
+        """The fields of the command as far as the client says them, or Malformed."""
         issues = Issues()
         values = _values(self.parts, given, issues, ())
         for name in self.made:
@@ -153,7 +171,7 @@ class CommandInput:
         values |= dict.fromkeys(self.from_effective_date, day)
         if issues.found:
             raise Malformed(issues)
-        return self.command(**values)
+        return values
 
     def dated_by_default(self, meta: CommandMeta) -> bool:
         """Whether the command's day is that of its arrival, so that a late retry differs."""
@@ -177,6 +195,9 @@ def command_input(  # noqa: PLR0913 -- all of them are named
     command_id: Sequence[str] = (),
     made: Sequence[str] = (),
     given: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    filled: Sequence[str] = (),
+    asked: Sequence[Asked] = (),
     glossary: Mapping[str, str],
     description: str,
 ) -> CommandInput:
@@ -184,31 +205,43 @@ def command_input(  # noqa: PLR0913 -- all of them are named
 
     `command_id` names more fields that are the command's own id. `made` names ids of what the
     command makes: they may be left out, and are then derived from the command's id. `given` names
-    dates, and ids of what is no stream, that only the client can know. `glossary` describes fields
-    by name. Raises `WronglyOffered`.
+    dates, and ids of what is no stream, that only the client can know. What is `filled` in by the
+    bank is not asked for, what is `optional` may be left out to be filled in, and `asked` is what
+    that is made of. `glossary` describes fields by name. Raises `WronglyOffered`.
     """
     own = [f.name for f in fields(command)]
     from_command_id = frozenset({*own} & {*COMMAND_ID, *command_id} - {*given})
     from_effective_date = frozenset({*own} & EFFECTIVE_DATE - {*given})
     nodes = {name: aggregate.__name__ for name, aggregate in HANDLERS[command].reads}
-    understood = from_command_id | from_effective_date | {*nodes, *made, *given}
-    _refuse_unknown(command, understood, {*command_id, *made, *given})
+    understood = from_command_id | from_effective_date | {*nodes, *made, *given, *filled}
+    _refuse_unknown(command, understood, {*command_id, *made, *given, *optional, *filled})
     parts = [
-        part._replace(default=None) if part.name in made else part
+        part._replace(default=None) if part.name in {*made, *optional} else part
         for part in _parts(command, glossary, nodes)
-        if part.name not in from_command_id | from_effective_date
+        if part.name not in from_command_id | from_effective_date | {*filled}
+    ]
+    asking = [
+        _Part(
+            one.name,
+            to_camel_case(one.name),
+            _Reader(one.type, _read_as_is),
+            MISSING if one.required else None,
+        )
+        for one in asked
     ]
     name = f"{command.__name__}Input"
     # What must be given stands before what may be left out, as in any Python signature.
     ordered = sorted(parts, key=lambda part: part.default is not MISSING)
+    shown = sorted([*parts, *asking], key=lambda part: part.default is not MISSING)
     described = {
         **glossary,
+        **{one.name: one.description for one in asked},
         **{
             n: f"{_entry(glossary, n, f'{name}.{n}')} Derived from the command id if left out."
             for n in made
         },
     }
-    input_type = _input_type(name, ordered, described, description, meta=True)
+    input_type = _input_type(name, shown, described, description, meta=True)
     return CommandInput(
         command=command,
         input=input_type,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -20,6 +20,7 @@ from interfaces.graphql_api.answers import Answer, CommandReceipt
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.errors import UNAVAILABLE
 from interfaces.graphql_api.inputs import (
+    Asked,
     CommandInput,
     CommandMeta,
     Given,
@@ -35,9 +36,16 @@ COMMAND_SECONDS: Final = 20.0
 outcome is found under its id."""
 
 
+Fill = Callable[[Context, CommandMeta, Given, Given], Awaitable[Given]]
+"""Makes the fields of a command that its client cannot know: of the input as it came, and of the
+command's other fields. What is sensitive is used up by it. Raises `Malformed` or
+`commands.CommandIdReused`; a retry of the command must be given the same."""
+
+
 @value
 class Offered:
-    """A command as a mutation; see `command_input` for `command_id`, `made` and `given`.
+    """A command as a mutation; see `command_input` for `command_id`, `made`, `given`, `optional`,
+    `filled` and `asked`, and `Fill` for who fills in.
 
     `subjects` are the fields of the command that name what its answer shows. Of a command on
     record there are only the events: the subject is the stream that has one of type `first`.
@@ -49,6 +57,10 @@ class Offered:
     command_id: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    fill: Fill | None = None
 
 
 @value
@@ -59,6 +71,7 @@ class Mutation:
     answer: Answer
     subjects: tuple[str, ...]
     first: type[Any]
+    fill: Fill | None
 
     @property
     def command(self) -> type[Any]:
@@ -78,8 +91,10 @@ class Mutation:
         meta = meta_of(given)
         today = context.clock().astimezone(UTC).date()
         try:
-            command = self.input.command_of(given, meta, today)
-            outcome = await self._outcome(context, given, meta, command, today)
+            values = self.input.values_of(given, meta, today)
+            filled = await self.fill(context, meta, given, values) if self.fill else {}
+            command = self.command(**{**values, **filled})
+            outcome = await self._outcome(context, given, meta, command, today, filled)
         except Malformed as malformed:
             return answers.ValidationFailed.of(malformed.issues)
         except commands.CommandIdReused:
@@ -92,8 +107,14 @@ class Mutation:
         assert outcome.command_id == meta.command_id
         return answered(context, self.answer, outcome, subjects)
 
-    async def _outcome(
-        self, context: Context, given: Given, meta: CommandMeta, command: Any, today: date
+    async def _outcome(  # noqa: PLR0913, PLR0917 -- all that the command is made of
+        self,
+        context: Context,
+        given: Given,
+        meta: CommandMeta,
+        command: Any,
+        today: date,
+        filled: Given,
     ) -> Outcome:
         try:
             return await _executed(context, meta, command)
@@ -109,7 +130,7 @@ class Mutation:
         for day in (first, first - timedelta(days=1)):
             if day != today:
                 try:
-                    again = self.input.command_of(given, meta, day)
+                    again = self.input.command_of(given, meta, day, filled)
                     return await _executed(context, meta, again)
                 except commands.CommandIdReused:
                     continue
@@ -175,12 +196,16 @@ def _field(
             command_id=offered.command_id,
             made=offered.made,
             given=offered.given,
+            optional=offered.optional,
+            filled=offered.filled,
+            asked=offered.asked,
             glossary=glossary,
             description=f"What `{_camel(command)}` needs to know.",
         ),
         answer=answer,
         subjects=offered.subjects or _subjects(command, answer),
         first=offered.first,
+        fill=offered.fill,
     )
     MUTATIONS[permanent_name(command)] = mutation
 

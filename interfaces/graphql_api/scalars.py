@@ -5,13 +5,16 @@ depends on the currency, so that is judged where both are known, and answered as
 """
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any, Final, NewType
+from typing import Any, Final, NewType, NoReturn
 from uuid import UUID
 
 from graphql import GraphQLError
 from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
+
+from domain.sensitive import CardNumber, Exposed, MalformedSecret, Pin, SecurityCode, Sensitive
 
 Decimal = NewType("Decimal", str)
 CurrencyCode = NewType("CurrencyCode", str)
@@ -94,6 +97,44 @@ def _token(given: Any) -> ConsistencyToken:
     return ConsistencyToken(_string("A ConsistencyToken", given))
 
 
+def _kept_by_nobody(kind: type[Sensitive]) -> Callable[[Any], Sensitive | MalformedSecret]:
+    """How a value that must never be kept comes in. What is wrong with it is told where the input
+    is judged: an error here would be answered, by the library, with all that was sent."""
+
+    def parse(given: Any) -> Sensitive | MalformedSecret:
+        if not isinstance(given, str):
+            return MalformedSecret("string", f"{kind.what} is written as a string")
+        try:
+            return kind(given)
+        except MalformedSecret as malformed:
+            return malformed.with_traceback(None)
+
+    return parse
+
+
+def _never_in_a_document(node: Any, variables: Any = None) -> NoReturn:
+    raise GraphQLError(
+        "Give it as a variable: documents are kept, and this must not be.",
+        extensions={"code": "SECRET_IN_DOCUMENT"},
+    )
+
+
+def _never_shown(value: object) -> NoReturn:
+    raise Exposed("what must never be kept is not answered by its own type")
+
+
+def _secret(kind: type[Sensitive], description: str) -> ScalarDefinition:
+    return ScalarDefinition(
+        name=kind.__name__,
+        description=f"{description} Only ever given as a variable, never in a document, which "
+        "is kept.",
+        specified_by_url=None,
+        serialize=_never_shown,
+        parse_value=_kept_by_nobody(kind),
+        parse_literal=_never_in_a_document,
+    )
+
+
 def _scalar(
     name: str, description: str, parse: Any, serialize: Any = str, url: str | None = None
 ) -> ScalarDefinition:
@@ -143,6 +184,13 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         "Opaque and signed: what a write answers, and what a read that must see it passes on.",
         _token,
     ),
+    CardNumber: _secret(
+        CardNumber,
+        "A card's number (PAN): 12 to 19 digits in a string, with or without spaces, the last one "
+        "of them the check digit.",
+    ),
+    SecurityCode: _secret(SecurityCode, "A card's security code: 3 or 4 digits in a string."),
+    Pin: _secret(Pin, "A PIN: 4 to 12 digits in a string."),
 }
 """What stands for what. `JSON` is the library's own."""
 

@@ -37,7 +37,7 @@ PARTS: Final[tuple[Part, ...]] = (
     accounts.PART,
     transactions.PART,
     transfers.PART,
-    cards.PART,
+    *cards.PARTS,
     ledger.PART,
 )
 """Everything that the API shows and does. A new aggregate is a module beside these, and a line."""
