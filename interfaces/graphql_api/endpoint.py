@@ -81,6 +81,9 @@ class GraphQLEndpoint:
         except Disconnected:
             return
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", content_type)]
+        if content_type == _JSON:
+            # A balance is true of its moment, and a card's number is nobody's to keep.
+            headers.append((b"cache-control", b"no-store"))
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append((b"allow", b"GET, POST"))
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -2,9 +2,13 @@
 
 Every error has `extensions.code`. A defect is masked: its client learns a trace id and nothing
 else, and the log has the traceback under the same id.
+
+What was sent is not sent back: the library would quote a whole input of which one field is wrong,
+and with it a PIN, say. Nor does any message hold a card's number, wherever it stood.
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from uuid import uuid4
@@ -15,6 +19,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from application.commands import Unavailable
 from application.event_log import LogUnavailable
+from domain.sensitive import without_numbers
 from projections.read_models import NotReady, ReadModelsUnavailable
 
 logger = logging.getLogger(__name__)
@@ -89,7 +94,7 @@ def _presented(
         return _again(error, "the document is nested too deeply", {"code": LIMIT_EXCEEDED})
     code = _code(error, cause, before_execution)
     if code is not None:
-        return _again(error, error.message, {**(error.extensions or {}), "code": code})
+        return _again(error, _unquoted(error), {**(error.extensions or {}), "code": code})
     trace_id = uuid4().hex
     logger.error(
         "defect while answering",
@@ -98,6 +103,20 @@ def _presented(
     )
     message = "an internal error, logged under its trace id"
     return _again(error, message, {"code": "INTERNAL", "traceId": trace_id})
+
+
+_QUOTED: Final = re.compile(r"(, found|(?<=value)): .*", re.DOTALL)
+_QUOTED_ENUM: Final = re.compile(r"Value .* does not exist in", re.DOTALL)
+"""How the library says what it has found instead of what it has expected."""
+
+
+def _unquoted(error: GraphQLError) -> str:
+    """The message without what it quotes of the variables, and without a card's number."""
+    message = error.message
+    if isinstance(_cause(error), ApiError):
+        return without_numbers(message)
+    message = _QUOTED_ENUM.sub("That value does not exist in", _QUOTED.sub("", message))
+    return without_numbers(message)
 
 
 def _cause(error: GraphQLError) -> Exception:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.sensitive import (
+    MASK,
     Brand,
     CardNumber,
     Exposed,
@@ -22,8 +23,10 @@ from domain.sensitive import (
     Sensitive,
     TrackData,
     Wiped,
+    holds_number,
     passes_luhn,
     with_check_digit,
+    without_numbers,
 )
 from domain.value import value
 
@@ -185,3 +188,22 @@ def test_any_single_wrong_digit_is_found(place: int, change: int) -> None:
     digits = list(NUMBER)
     digits[place] = str((int(digits[place]) + change) % 10)
     assert not passes_luhn("".join(digits))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (NUMBER, MASK),
+        ("lost 4111 1111 1111 1111 today", f"lost {MASK} today"),
+        ("x4111-1111-1111-1111.", f"x{MASK}."),
+        ("4111111111111111, 378282246310005", f"{MASK}, {MASK}"),
+        ("case 4111111111111112", "case 4111111111111112"),
+        ("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000"),
+        ("4111-1111-1111-1111-aaaa", "4111-1111-1111-1111-aaaa"),
+        ("0" * 20, "0" * 20),
+        ("", ""),
+    ],
+)
+def test_numbers_are_masked_within_a_text(text: str, masked: str) -> None:
+    assert without_numbers(text) == masked
+    assert holds_number(text) is (masked != text)
