@@ -347,7 +347,8 @@ class CardNumberShown:
         token = await self._token(info.context, *DetokenizeScope)
         if token is None:
             return None
-        return await _read(info.context, lambda: info.context.system.card_vault.number(token))
+        vault = info.context.system.card_vault
+        return await _read(lambda: vault.number(token))
 
     @field("The security code, if the scope is NUMBER_AND_CODE. Null where the number is null.")
     async def security_code(self, info: Info) -> str | None:
@@ -355,7 +356,7 @@ class CardNumberShown:
         if token is None:
             return None
         vault = info.context.system.card_vault
-        return await _read(info.context, lambda: vault.security_code(token))
+        return await _read(lambda: vault.security_code(token))
 
     async def _token(self, context: Context, *scopes: DetokenizeScope) -> str | None:
         """The token of the card, if what was recorded lets it be opened now for these scopes."""
@@ -367,12 +368,12 @@ class CardNumberShown:
         return (await _card_of(context, self.subjects[0])).token
 
 
-async def _read(context: Context, secret: Callable[[], Sensitive]) -> str | None:
+async def _read(opened: Callable[[], Sensitive]) -> str | None:
     """What is to be shown, as the text that it is; None if the bank does not keep it."""
 
     def read() -> str | None:
         try:
-            with secret().used() as characters:
+            with opened().used() as characters:
                 return characters.decode()
         except NumberUnknown:
             return None
@@ -394,7 +395,7 @@ def _refused(path: str, rule: str, message: str) -> Malformed:
     return Malformed(issues)
 
 
-def _secret(given: Given, name: str, kind: type[S]) -> S | None:
+def secret(given: Given, name: str, kind: type[S]) -> S | None:
     """What the client was asked for, if it is what it should be."""
     found = given.get(name)
     if isinstance(found, MalformedSecret):
@@ -418,7 +419,7 @@ async def _number(
     context: Context, meta: CommandMeta, given: Given, expiry: CardExpiry, bin_: str | None
 ) -> Tokenized:
     """What stands for the number that was given, or that the bank makes from the BIN."""
-    number = _secret(given, "number", CardNumber)
+    number = secret(given, "number", CardNumber)
     vault = context.system.card_vault
     if number is not None:
         if bin_ is not None and bin_ not in (number.bin(), number.bin(8)):
@@ -474,7 +475,7 @@ async def _replaced(context: Context, meta: CommandMeta, given: Given, values: G
     bin_ = values["bin"]
     if bin_ is None and given.get("number") is None:
         bin_ = old.bin or None
-    number = _secret(given, "number", CardNumber)
+    number = secret(given, "number", CardNumber)
     brand = number.brand.name if number is not None else None
     if brand is not None and old.status is not None and brand != old.brand.upper():
         raise _refused("number", "brand", "a replacement is of the same network")
@@ -483,7 +484,7 @@ async def _replaced(context: Context, meta: CommandMeta, given: Given, values: G
 
 
 async def _pin_set(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
-    pin = _secret(given, "pin", Pin)
+    pin = secret(given, "pin", Pin)
     assert pin is not None
     held = await _card_of(context, values["card_id"])
     if held.status is None:
@@ -496,25 +497,38 @@ async def _pin_set(context: Context, meta: CommandMeta, given: Given, values: Gi
         raise commands.CommandIdReused from None
 
 
-async def _pin_tried(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
-    pin = _secret(given, "pin", Pin)
-    assert pin is not None
-    held = await _card_of(context, values["card_id"])
+async def is_pin(context: Context, card_id: UUID, pin: Pin) -> bool:
+    """Whether that is the PIN of the card; no PIN is, of a card that has none. It is used up."""
+    held = await _card_of(context, card_id)
     if held.pvv_ref is None:
-        return {"correct": False}  # the bank will say that there is none
+        pin.wipe()
+        return False
     verify = partial(context.system.card_vault.verify_pin, held.token, held.pvv_ref, pin)
-    return {"correct": await asyncio.to_thread(verify)}
+    return await asyncio.to_thread(verify)
+
+
+async def is_code(context: Context, card_id: UUID, code: SecurityCode) -> bool:
+    """Whether that is the security code of the card. It is used up. Raises NumberUnknown where the
+    bank does not keep the card's number."""
+    held = await _card_of(context, card_id)
+    if held.status is None:
+        code.wipe()
+        return False
+    verify = partial(context.system.card_vault.verify_code, held.token, code)
+    return await asyncio.to_thread(verify)
+
+
+async def _pin_tried(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
+    pin = secret(given, "pin", Pin)
+    assert pin is not None
+    return {"correct": await is_pin(context, values["card_id"], pin)}
 
 
 async def _code_checked(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
-    code = _secret(given, "code", SecurityCode)
+    code = secret(given, "code", SecurityCode)
     assert code is not None
-    held = await _card_of(context, values["card_id"])
-    if held.status is None:
-        return {"matches": False}
-    verify = partial(context.system.card_vault.verify_code, held.token, code)
     try:
-        return {"matches": await asyncio.to_thread(verify)}
+        return {"matches": await is_code(context, values["card_id"], code)}
     except NumberUnknown:
         raise _refused("cardId", "number", "the bank does not keep this card's number") from None
 

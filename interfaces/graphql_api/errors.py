@@ -105,7 +105,7 @@ def _presented(
     return _again(error, message, {"code": "INTERNAL", "traceId": trace_id})
 
 
-_QUOTED: Final = re.compile(r"(, found|(?<=value)): .*", re.DOTALL)
+_QUOTED: Final = re.compile(r", found: .*|(?<=cannot represent)([^:]*): .*", re.DOTALL)
 _QUOTED_ENUM: Final = re.compile(r"Value .* does not exist in", re.DOTALL)
 """How the library says what it has found instead of what it has expected."""
 
@@ -115,7 +115,7 @@ def _unquoted(error: GraphQLError) -> str:
     message = error.message
     if isinstance(_cause(error), ApiError):
         return without_numbers(message)
-    message = _QUOTED_ENUM.sub("That value does not exist in", _QUOTED.sub("", message))
+    message = _QUOTED_ENUM.sub("That value does not exist in", _QUOTED.sub(r"\1", message))
     return without_numbers(message)
 
 
