@@ -105,7 +105,7 @@ def _presented(
     return _again(error, message, {"code": "INTERNAL", "traceId": trace_id})
 
 
-_QUOTED: Final = re.compile(r", found: .*|(?<=cannot represent)([^:]*): .*", re.DOTALL)
+_QUOTED: Final = re.compile(r"[,;]? [Ff]ound: .*|(?<=cannot represent)([^:]*): .*", re.DOTALL)
 _QUOTED_ENUM: Final = re.compile(r"Value .* does not exist in", re.DOTALL)
 """How the library says what it has found instead of what it has expected."""
 
