@@ -59,7 +59,8 @@ class CommandReceipt:
         description="Where the log stood with all of it recorded."
     )
     version: int = strawberry.field(
-        description="The version of the changed aggregate: the next command's `expectedVersion`."
+        description="The version of the changed aggregate: the `expectedVersion` of the next "
+        "command about it. Of an authorization, that of all that the account's cards spend."
     )
     events: list[EventRef] = strawberry.field(description="What was recorded, in order.")
     consistency_token: ConsistencyToken = strawberry.field(
@@ -164,6 +165,9 @@ _WITH_DATA: Final[Mapping[str, type[_WithData]]] = {
 }
 """Refusals that carry data, by code. All others are `Refused`."""
 
+Events = Sequence[tuple[UUID, Any]]
+"""What a command wrote: streams and events."""
+
 _ALWAYS: Final = (VersionConflict, ValidationFailed, CommandIdReused, Unavailable, Refused)
 
 
@@ -173,11 +177,14 @@ class Answer:
 
     `success` is a type made of a receipt and of `subjects`, the ids of what it shows; its
     `aggregate` says of which kind they are. `refusals` are types that only these mutations have.
+    One that `tells` what was decided is made by its `of`, which is given the events too: then its
+    subjects are the streams of that kind that were written to.
     """
 
     name: str
     success: type[Any]
     refusals: tuple[type[Any], ...] = ()
+    tells: bool = False
 
     @property
     def members(self) -> tuple[type[Any], ...]:

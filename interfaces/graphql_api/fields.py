@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 import strawberry
 
+from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import Consistency
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,6 +21,12 @@ def field(description: str, *, shown_as: Any = None) -> Callable[[F], F]:
 First = Annotated[int, strawberry.argument(description="How many rows, at most 100.")]
 After = Annotated[
     str | None, strawberry.argument(description="A cursor: the page begins after its row.")
+]
+AfterPosition = Annotated[
+    Position | None,
+    strawberry.argument(
+        description="Those after this position of the log, in its order: give the last one seen."
+    ),
 ]
 Id = Annotated[strawberry.ID, strawberry.argument(description="Its global id, or its plain UUID.")]
 ReadAtLeast = Annotated[

@@ -55,6 +55,9 @@ EFFECTIVE_DATE: Final = frozenset(
 )
 """Fields that are the day of `meta.effectiveAt`, or today."""
 
+_SHOWN_AS: Final = {"RiskAlert": "FraudAlert"}
+"""Aggregates that clients know by another name."""
+
 # What a text may hold: no control characters but tab and line break, and nothing that is not
 # Unicode. Half a surrogate pair cannot be encoded, and U+0000 is in no PostgreSQL text.
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -195,6 +198,7 @@ def command_input(  # noqa: PLR0913 -- all of them are named
     command_id: Sequence[str] = (),
     made: Sequence[str] = (),
     given: Sequence[str] = (),
+    nodes: Mapping[str, str] | None = None,
     optional: Sequence[str] = (),
     filled: Sequence[str] = (),
     asked: Sequence[Asked] = (),
@@ -205,14 +209,16 @@ def command_input(  # noqa: PLR0913 -- all of them are named
 
     `command_id` names more fields that are the command's own id. `made` names ids of what the
     command makes: they may be left out, and are then derived from the command's id. `given` names
-    dates, and ids of what is no stream, that only the client can know. What is `filled` in by the
-    bank is not asked for, what is `optional` may be left out to be filled in, and `asked` is what
-    that is made of. `glossary` describes fields by name. Raises `WronglyOffered`.
+    dates, and ids of what is no stream, that only the client can know, and `nodes` ids of nodes
+    that are no streams, with their types. What is `filled` in by the bank is not asked for, what is
+    `optional` may be left out to be filled in, and `asked` is what that is made of. `glossary`
+    describes fields by name. Raises `WronglyOffered`.
     """
     own = [f.name for f in fields(command)]
     from_command_id = frozenset({*own} & {*COMMAND_ID, *command_id} - {*given})
     from_effective_date = frozenset({*own} & EFFECTIVE_DATE - {*given})
-    nodes = {name: aggregate.__name__ for name, aggregate in HANDLERS[command].reads}
+    named = {name: _shown_as(aggregate) for name, aggregate in HANDLERS[command].reads}
+    nodes = {**named, **(nodes or {})}
     understood = from_command_id | from_effective_date | {*nodes, *made, *given, *filled}
     _refuse_unknown(command, understood, {*command_id, *made, *given, *optional, *filled})
     parts = [
@@ -250,6 +256,11 @@ def command_input(  # noqa: PLR0913 -- all of them are named
         from_effective_date=from_effective_date,
         made=frozenset(made),
     )
+
+
+def _shown_as(aggregate: type[Any]) -> str:
+    """The type of the nodes that show an aggregate."""
+    return _SHOWN_AS.get(aggregate.__name__, aggregate.__name__)
 
 
 def _refuse_unknown(command: type[Any], understood: Set[str], named: Set[str]) -> None:
@@ -342,7 +353,7 @@ def _reader(  # noqa: PLR0911 -- one line for each kind of field
         assert isinstance(hint, type)
         return _nested_reader(hint, glossary)
     assert isinstance(hint, type)
-    assert issubclass(hint, bool | int | date | datetime | UUID | Enum), (name, hint)
+    assert issubclass(hint, bool | int | float | date | datetime | UUID | Enum), (name, hint)
     return _Reader(hint, _read_as_is)
 
 

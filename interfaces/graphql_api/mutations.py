@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import field
 from datetime import UTC, date, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -14,7 +15,7 @@ from application import commands
 from application.commands import Origin, Outcome
 from domain import HANDLERS
 from domain.aggregate import permanent_name
-from domain.value import value
+from domain.value import changed, value
 from interfaces.graphql_api import answers
 from interfaces.graphql_api.answers import Answer, CommandReceipt
 from interfaces.graphql_api.context import Context, Info
@@ -44,8 +45,8 @@ command's other fields. What is sensitive is used up by it. Raises `Malformed` o
 
 @value
 class Offered:
-    """A command as a mutation; see `command_input` for `command_id`, `made`, `given`, `optional`,
-    `filled` and `asked`, and `Fill` for who fills in.
+    """A command as a mutation; see `command_input` for `command_id`, `made`, `given`, `nodes`,
+    `optional`, `filled` and `asked`, and `Fill` for who fills in.
 
     `subjects` are the fields of the command that name what its answer shows. Of a command on
     record there are only the events: the subject is the stream that has one of type `first`.
@@ -57,6 +58,7 @@ class Offered:
     command_id: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
+    nodes: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     filled: tuple[str, ...] = ()
     asked: tuple[Asked, ...] = ()
@@ -95,6 +97,8 @@ class Mutation:
             filled = await self.fill(context, meta, given, values) if self.fill else {}
             command = self.command(**{**values, **filled})
             outcome = await self._outcome(context, given, meta, command, today, filled)
+            if self.answer.tells:
+                outcome = await with_events(context, outcome)
         except Malformed as malformed:
             return answers.ValidationFailed.of(malformed.issues)
         except commands.CommandIdReused:
@@ -103,8 +107,10 @@ class Mutation:
             return answers.Unavailable.answer()
         finally:
             await context.forget_reads()
-        subjects = [getattr(command, name) for name in self.subjects]
         assert outcome.command_id == meta.command_id
+        subjects: Sequence[UUID] = [getattr(command, name) for name in self.subjects]
+        if self.answer.tells and isinstance(outcome, commands.Accepted):
+            subjects = written_to(context, self, outcome)
         return answered(context, self.answer, outcome, subjects)
 
     async def _outcome(  # noqa: PLR0913, PLR0917 -- all that the command is made of
@@ -148,6 +154,27 @@ async def _executed(context: Context, meta: CommandMeta, command: Any) -> Outcom
         return await context.system.bank.execute(command, origin)
 
 
+async def with_events(context: Context, outcome: Outcome) -> Outcome:
+    """An outcome with what was written, if anything was: of a replay it is in the log."""
+    if isinstance(outcome, commands.Refused) or outcome.events is not None:
+        return outcome
+    return changed(outcome, events=await context.written_by(outcome.command_id))
+
+
+def written_to(
+    context: Context, mutation: "Mutation", accepted: commands.Accepted
+) -> Sequence[UUID]:
+    """The streams of the kind that the answer shows, those with the mutation's `first` first."""
+    assert accepted.events is not None
+    aggregate_of, aggregate = (
+        context.system.log.codec.aggregate_of,
+        mutation.answer.success.aggregate,
+    )
+    of_its_kind = [pair for pair in accepted.events if aggregate_of(pair[1]) is aggregate]
+    ranked = sorted(of_its_kind, key=lambda pair: not isinstance(pair[1], mutation.first))
+    return list(dict.fromkeys(stream_id for stream_id, _ in ranked))
+
+
 def answered(context: Context, answer: Answer, outcome: Outcome, subjects: Sequence[UUID]) -> Any:
     """What a client is told of an outcome; the first of `subjects` is whose version it learns."""
     if isinstance(outcome, commands.Refused):
@@ -161,6 +188,8 @@ def answered(context: Context, answer: Answer, outcome: Outcome, subjects: Seque
         consistency_token=context.token(outcome.position),
         replayed=outcome.replayed,
     )
+    if answer.tells:
+        return answer.success.of(receipt, tuple(subjects), outcome.events)
     return answer.success(receipt=receipt, subjects=tuple(subjects))
 
 
@@ -196,6 +225,7 @@ def _field(
             command_id=offered.command_id,
             made=offered.made,
             given=offered.given,
+            nodes=offered.nodes,
             optional=offered.optional,
             filled=offered.filled,
             asked=offered.asked,
@@ -221,6 +251,8 @@ def _field(
 
 def _subjects(command: type[Any], answer: Answer) -> tuple[str, ...]:
     """By default, the first stream of the answer's aggregate that the command reads."""
+    if answer.tells:
+        return ()
     reads = HANDLERS[command].reads
     return (next(name for name, aggregate in reads if aggregate is answer.success.aggregate),)
 

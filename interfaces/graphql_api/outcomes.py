@@ -9,7 +9,7 @@ from application import commands
 from application.commands import CommandAccepted, CommandRefused, outcome_of
 from interfaces.graphql_api.answers import Answer, union
 from interfaces.graphql_api.context import Context
-from interfaces.graphql_api.mutations import MUTATIONS, Mutation, answered
+from interfaces.graphql_api.mutations import MUTATIONS, answered, with_events, written_to
 
 
 def outcome_union(answers: Sequence[Answer]) -> Any:
@@ -28,19 +28,7 @@ async def outcome(context: Context, command_id: UUID) -> Any:
     known = replace(outcome_of(command_id, position, envelope.data), replayed=True)
     if isinstance(known, commands.Refused):
         return mutation.answer.refused(known)
-    return answered(context, mutation.answer, known, await _subjects(context, mutation, known))
-
-
-async def _subjects(
-    context: Context, mutation: Mutation, known: commands.Accepted
-) -> Sequence[UUID]:
-    """What the command was about: it is not on record itself, but what it wrote is."""
-    written = await context.written_by(known.command_id)
-    aggregate = mutation.answer.success.aggregate
-    of_its_kind = [
-        (stream_id, event)
-        for stream_id, event in written
-        if context.system.log.codec.aggregate_of(event) is aggregate
-    ]
-    ranked = sorted(of_its_kind, key=lambda pair: not isinstance(pair[1], mutation.first))
-    return list(dict.fromkeys(stream_id for stream_id, _ in ranked))
+    accepted = await with_events(context, known)
+    assert isinstance(accepted, commands.Accepted)
+    subjects = written_to(context, mutation, accepted)
+    return answered(context, mutation.answer, accepted, subjects)
