@@ -7,7 +7,7 @@ and of the account. Only what makes no sense is refused, as everywhere.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum, unique
 from hashlib import sha256
 from typing import Any, Final
@@ -22,6 +22,8 @@ from domain.card import (
     CardType,
     Channel,
     EntryMode,
+    Only,
+    SpendControl,
     SpendWindow,
 )
 from domain.customer import Customer, CustomerStatus
@@ -65,6 +67,9 @@ HELD_DAYS: Final = {
     AuthorizationKind.PREAUTHORIZATION: timedelta(days=31),
 }
 """How long money is held; a later clearing is posted all the same. The networks' usual figures."""
+
+CENTURY: Final = range(2000, 2100)
+"""The years of a card's expiry, and of all that is done with it."""
 
 CHALLENGE_LASTS: Final = timedelta(minutes=10)
 """So long the customer has to prove who he is."""
@@ -231,6 +236,11 @@ class AlreadyLabelled(Refusal):
     message = "that is known of this authorization already"
 
 
+class TimeMalformed(Refusal):
+    code = "TIME_MALFORMED"
+    message = "a time is of this century, and says how far it is from UTC"
+
+
 class AmountNegative(Refusal):
     code = "AMOUNT_NEGATIVE"
     message = "an authorization is of zero or more"
@@ -280,12 +290,18 @@ class _Desk:
         self, authorization_id: UUID | None, card_id: UUID
     ) -> Authorization | None:
         """One of this card, or of the one whose place it took, for which money is held."""
+        found = self.known(authorization_id, card_id)
+        pending = found is not None and found.status is AuthorizationStatus.PENDING
+        return found if pending else None
+
+    def known(self, authorization_id: UUID | None, card_id: UUID) -> Authorization | None:
+        """One of this card, or of the one whose place it took, even if it has ended lately."""
         if authorization_id is None:
             return None
-        found = self.spending.in_flight.get(authorization_id)
-        if found is None or found.status is not AuthorizationStatus.PENDING:
+        found = self.spending.authorization(authorization_id)
+        if found is None or found.attempt.line != self.card.line_of(card_id):
             return None
-        return found if found.attempt.line == self.card.line_of(card_id) else None
+        return found
 
     def writes(self, on_spending: Sequence[Any], on_account: Sequence[Any] = ()) -> Decision:
         """Two streams, always in the same order."""
@@ -324,10 +340,10 @@ def authorize_card(command: AuthorizeCard, history: History) -> Decision:
     if command.amount.minor < 0:
         raise AmountNegative
     original = desk.open_authorization(command.increments, command.card_id)
-    if original is not None:
-        return _increment(command, original, desk)
     assert desk.card.customer_id is not None
     customer = history.state(Customer, desk.card.customer_id)
+    if original is not None:
+        return _increment(command, original, desk, customer)
     attempt = _attempt(command, desk, customer)
     on_card, reasons = _proofs(command, desk.card)
     reasons += _against(attempt, desk, customer)
@@ -366,12 +382,16 @@ def alert_of(authorization_id: UUID) -> UUID:
 def complete_challenge(command: CompleteChallenge, history: History) -> Decision:
     """Everything but the risk is judged anew: much may have happened while he was asked."""
     desk = _Desk.of(command.card_id, history)
+    at = _instant(command.at)
     challenged = desk.spending.in_flight.get(command.authorization_id)
     if challenged is None or challenged.status is not AuthorizationStatus.CHALLENGED:
         raise NoChallengeOpen
     attempt = challenged.attempt
+    # Not that of a card in its place: one that was lost or stolen has ended, and is judged so.
+    if attempt.card_id != command.card_id:
+        raise NoChallengeOpen
     assert challenged.expires_at is not None
-    if not command.passed or command.at >= challenged.expires_at:
+    if not command.passed or at >= challenged.expires_at:
         return desk.writes([_declined(attempt, [DeclineReason.CHALLENGE_FAILED], challenged=True)])
     attempt = changed(attempt, strong_authentication=True)
     customer = history.state(Customer, attempt.customer_id)
@@ -384,6 +404,7 @@ def complete_challenge(command: CompleteChallenge, history: History) -> Decision
 def advise_authorization(command: AdviseAuthorization, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     desk.require_amount(command.amount)
+    at = _instant(command.occurred_at)
     original = desk.open_authorization(command.authorization_id, command.card_id)
     if original is not None:
         held_as, delta = original.attempt.authorization_id, command.amount.minor - original.held
@@ -391,7 +412,7 @@ def advise_authorization(command: AdviseAuthorization, history: History) -> Deci
             authorization_id=held_as,
             advice_id=command.advice_id,
             amount=command.amount,
-            occurred_at=command.occurred_at,
+            occurred_at=at,
         )
         adjusted = (
             [desk.account.adjust_hold(held_as, desk.money(delta), forced=True)] if delta else []
@@ -406,7 +427,7 @@ def advise_authorization(command: AdviseAuthorization, history: History) -> Deci
         movement_id=command.advice_id,
         amount=command.amount,
         merchant=command.merchant,
-        booking_date=command.occurred_at.date(),
+        booking_date=at.date(),
         reference=command.network_reference,
     )
     if desk.account.ended:
@@ -421,14 +442,15 @@ def advise_authorization(command: AdviseAuthorization, history: History) -> Deci
 @deciding(ReverseAuthorization, _beside_card, card_id=Card)
 def reverse_authorization(command: ReverseAuthorization, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
-    found = desk.spending.authorization(command.authorization_id)
-    if found is None or found.attempt.line != desk.card.line_of(command.card_id):
+    at = _instant(command.occurred_at)
+    found = desk.known(command.authorization_id, command.card_id)
+    if found is None:
         raise ReversalUnmatched
     at_once = (
         found.attempt.kind is AuthorizationKind.FINANCIAL
         and found.status is AuthorizationStatus.CLEARED
     )
-    left = found.cleared - found.refunded if at_once else found.held
+    left = found.cleared - found.forced - found.refunded if at_once else found.held
     if left <= 0:
         raise ReversalUnmatched(status=found.status)
     amount = command.amount or desk.money(left)
@@ -441,14 +463,14 @@ def reverse_authorization(command: ReverseAuthorization, history: History) -> De
         reversal_id=command.reversal_id,
         amount=amount,
         remaining=desk.money(rest),
-        occurred_at=command.occurred_at,
+        occurred_at=at,
     )
     if at_once:
         posting = _Posting(
             movement_id=command.reversal_id,
             amount=amount,
             merchant=found.attempt.merchant,
-            booking_date=command.occurred_at.date(),
+            booking_date=at.date(),
             reference=found.attempt.network_reference,
         )
         on_spending, on_account = _paid_back(desk, posting)
@@ -465,18 +487,19 @@ def reverse_authorization(command: ReverseAuthorization, history: History) -> De
 @deciding(ExpireAuthorization, _beside_card, card_id=Card)
 def expire_authorization(command: ExpireAuthorization, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
+    at = _instant(command.at)
     found = desk.spending.in_flight.get(command.authorization_id)
     if found is None or found.attempt.line != desk.card.line_of(command.card_id):
         raise AuthorizationUnknown
-    if found.expires_at is None or command.at < found.expires_at:
+    if found.expires_at is None or at < found.expires_at:
         raise AuthorizationNotExpired
     if found.status is AuthorizationStatus.CHALLENGED:
         failed = [DeclineReason.CHALLENGE_FAILED]
         return desk.writes([_declined(found.attempt, failed, challenged=True)])
     expired = CardAuthorizationExpired(
-        authorization_id=command.authorization_id, amount=desk.money(found.held), at=command.at
+        authorization_id=command.authorization_id, amount=desk.money(found.held), at=at
     )
-    return desk.writes([expired], [desk.account.expire_hold(command.authorization_id, command.at)])
+    return desk.writes([expired], [desk.account.expire_hold(command.authorization_id, at)])
 
 
 @deciding(ClearCardTransaction, _beside_card, card_id=Card)
@@ -488,13 +511,14 @@ def clear_card_transaction(command: ClearCardTransaction, history: History) -> D
         return _cleared(command, found, desk)
     assert desk.card.customer_id is not None
     customer = history.state(Customer, desk.card.customer_id)
+    as_attempt = _attempt(command, desk, customer)
     posted = CardForcePosted(
         clearing_id=command.clearing_id,
         card_id=command.card_id,
         amount=command.amount,
         merchant=command.merchant,
-        kind=_attempt(command, desk, customer).spending_kind,
-        occurred_at=command.occurred_at,
+        kind=as_attempt.spending_kind,
+        occurred_at=as_attempt.occurred_at,
         authorization_id=command.authorization_id,
         reference=command.reference,
         settled_on=command.settled_on,
@@ -509,11 +533,7 @@ def clear_card_transaction(command: ClearCardTransaction, history: History) -> D
 def clear_card_refund(command: ClearCardRefund, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     desk.require_amount(command.amount)
-    known = (
-        None
-        if command.authorization_id is None
-        else desk.spending.authorization(command.authorization_id)
-    )
+    known = desk.known(command.authorization_id, command.card_id)
     left = 0 if known is None else max(known.cleared - known.refunded, 0)
     refunded = CardRefundCleared(
         clearing_id=command.clearing_id,
@@ -521,7 +541,7 @@ def clear_card_refund(command: ClearCardRefund, history: History) -> Decision:
         amount=command.amount,
         unmatched=desk.money(max(command.amount.minor - left, 0)),
         merchant=command.merchant,
-        occurred_at=command.occurred_at,
+        occurred_at=_instant(command.occurred_at),
         authorization_id=command.authorization_id,
         reference=command.reference,
         settled_on=command.settled_on,
@@ -538,7 +558,7 @@ def record_fraud_label(command: RecordFraudLabel, history: History) -> Decision:
         history,
         fraudulent=command.fraudulent,
         source=command.source,
-        learnt_at=command.learnt_at,
+        learnt_at=_instant(command.learnt_at),
     )
     if label.card_id != command.card_id:
         raise AuthorizationUnknown
@@ -562,6 +582,14 @@ def dismiss_alert(command: DismissAlert, history: History) -> Decision:
 # --- judging --------------------------------------------------------------------------------------
 
 
+def _instant(at: datetime) -> datetime:
+    """In UTC, as days and windows are; far enough from the ends of the calendar to be reckoned
+    with."""
+    if at.tzinfo is None or at.year not in CENTURY:
+        raise TimeMalformed
+    return at.astimezone(UTC)
+
+
 def _attempt(
     command: AuthorizeCard | AdviseAuthorization | ClearCardTransaction,
     desk: _Desk,
@@ -579,7 +607,7 @@ def _attempt(
         "merchant": command.merchant,
         "entry_mode": command.entry_mode,
         "channel": command.channel,
-        "occurred_at": command.occurred_at,
+        "occurred_at": _instant(command.occurred_at),
         "home_country": customer.country,
         "card_issued_on": card.issued_on,
     }
@@ -682,10 +710,12 @@ def _against_line(attempt: Attempt, desk: _Desk) -> Iterator[DeclineReason]:
         yield DeclineReason.MERCHANT_LOCKED
 
 
-def _against_controls(attempt: Attempt, desk: _Desk, *, more: int = 1) -> list[DeclineReason]:
+def _against_controls(
+    attempt: Attempt, desk: _Desk, *, more: int = 1, already: int = 0
+) -> list[DeclineReason]:
     """Each reason once, however many controls say it. A control that forbids (zero) what it is
     about is named after its filter; any other after what was exceeded. `more` is how many this
-    would be: an increment is none more."""
+    would be: an increment is none more, and `already` is what its authorization stands for."""
     kind, minor = attempt.spending_kind, attempt.amount.minor
     reasons: dict[DeclineReason, None] = {}
     for control in desk.card.spend_controls.values():
@@ -694,12 +724,12 @@ def _against_controls(attempt: Attempt, desk: _Desk, *, more: int = 1) -> list[D
         amount = None if control.amount is None else control.amount.minor
         if amount == 0 or control.count == 0:
             if minor or control.count == 0:
-                reasons[_forbidding(control.mcc.include, control.country.include)] = None
+                reasons[_forbidding(control)] = None
             continue
         if not minor:
             continue
         spent, count = (
-            (0, 0)
+            (already, 0)
             if control.window is SpendWindow.AUTHORIZATION
             else desk.spending.usage.of(control, attempt.line, attempt.occurred_at)
         )
@@ -710,10 +740,10 @@ def _against_controls(attempt: Attempt, desk: _Desk, *, more: int = 1) -> list[D
     return list(reasons)
 
 
-def _forbidding(categories: Sequence[str], countries: Sequence[str]) -> DeclineReason:
-    if categories:
+def _forbidding(control: SpendControl) -> DeclineReason:
+    if control.mcc != Only():
         return DeclineReason.MCC_BLOCKED
-    return DeclineReason.COUNTRY_BLOCKED if countries else DeclineReason.SPEND_LIMIT
+    return DeclineReason.COUNTRY_BLOCKED if control.country != Only() else DeclineReason.SPEND_LIMIT
 
 
 def _funds(
@@ -845,24 +875,32 @@ def _hold(
     )
 
 
-def _increment(command: AuthorizeCard, original: Authorization, desk: _Desk) -> Decision:
-    """More for what is held already: only the difference is judged, and no risk anew."""
+def _increment(
+    command: AuthorizeCard, original: Authorization, desk: _Desk, customer: Customer
+) -> Decision:
+    """More for what is held already: only the difference is judged, and no risk anew.
+
+    Spend controls see it at the time of the authorization, as that is where it will count: at its
+    own time nothing would stand against it tomorrow, and it could be asked for again and again."""
     if command.amount.minor == 0:
         raise AmountNotPositive
-    attempt = changed(original.attempt, amount=command.amount, occurred_at=command.occurred_at)
+    at = _instant(command.occurred_at)
+    then = changed(original.attempt, amount=command.amount)
+    now = changed(then, occurred_at=at)
     reasons = [
-        *_against_card(attempt, desk.card),
-        *_against_controls(attempt, desk, more=0),
-        *_funds(attempt, desk.account, partial_allowed=False)[1],
+        *_against_card(now, desk.card),
+        *_against_account(desk.account, customer),
+        *_against_controls(then, desk, more=0, already=original.counts_for),
+        *_funds(now, desk.account, partial_allowed=False)[1],
     ]
     held_as = original.attempt.authorization_id
-    if reasons or not _may_be_debited(desk.account):
+    if reasons:
         declined = CardIncrementDeclined(
             authorization_id=held_as,
             increment_id=command.authorization_id,
             delta=command.amount,
-            reasons=tuple(reasons) or (DeclineReason.ACCOUNT_RESTRICTED,),
-            occurred_at=command.occurred_at,
+            reasons=tuple(reasons),
+            occurred_at=at,
         )
         return desk.writes([declined])
     incremented = CardAuthorizationIncremented(
@@ -870,14 +908,9 @@ def _increment(command: AuthorizeCard, original: Authorization, desk: _Desk) -> 
         increment_id=command.authorization_id,
         delta=command.amount,
         amount=desk.money(original.approved + command.amount.minor),
-        occurred_at=command.occurred_at,
+        occurred_at=at,
     )
     return desk.writes([incremented], [desk.account.adjust_hold(held_as, command.amount)])
-
-
-def _may_be_debited(account: Account) -> bool:
-    forbidden = any(_forbids_debits(r) for r in account.restrictions)
-    return account.status is Status.OPEN and not forbidden
 
 
 def _cleared(command: ClearCardTransaction, found: Authorization, desk: _Desk) -> Decision:
@@ -908,7 +941,7 @@ def _cleared(command: ClearCardTransaction, found: Authorization, desk: _Desk) -
         amount=command.amount,
         held=desk.money(min(minor, found.held)),
         final=command.final,
-        occurred_at=command.occurred_at,
+        occurred_at=_instant(command.occurred_at),
         reference=command.reference,
         settled_on=command.settled_on,
     )
@@ -998,6 +1031,7 @@ def _closed(
     fraudulent: bool,
 ) -> Decision:
     """An alert closed, and what it has taught."""
+    learnt_at = _instant(command.at)
     assert alert.authorization_id is not None
     assert alert.account_id is not None
     label = _label(
@@ -1005,7 +1039,7 @@ def _closed(
         history,
         fraudulent=fraudulent,
         source=f"analyst {command.analyst}",
-        learnt_at=command.at,
+        learnt_at=learnt_at,
     )
     stream = spending_of(alert.account_id)
     known = history.state(CardSpending, stream).labels.get(alert.authorization_id)

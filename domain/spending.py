@@ -344,7 +344,9 @@ def begins(event: Attempted) -> bool:
 
 @value
 class Authorization:
-    """Amounts in minor units: `approved` in all, `held` still, `cleared` and `refunded` so far."""
+    """Amounts in minor units: `approved` in all, `held` still, `cleared` and `refunded` so far.
+
+    `forced` of what was cleared came when nothing was held any more, and counts by itself."""
 
     attempt: Attempt
     status: AuthorizationStatus
@@ -352,12 +354,13 @@ class Authorization:
     held: int = 0
     cleared: int = 0
     refunded: int = 0
+    forced: int = 0
     expires_at: datetime | None = None
 
     @property
     def counts_for(self) -> int:
         """What it stands for against spend controls, in minor units."""
-        return self.held + self.cleared
+        return self.held + self.cleared - self.forced
 
 
 @value
@@ -453,9 +456,10 @@ class CardSpending(Aggregate[Never, CardSpendingEvent]):
                 return changed(new, usage=new.usage.counting(spent))._force_posted(event)
             case CardRefundCleared(authorization_id=refunded_id, amount=amount):
                 refunded = None if refunded_id is None else self.authorization(refunded_id)
-                if refunded is None:
+                matched = amount.minor - event.unmatched.minor
+                if refunded is None or not matched:
                     return new
-                return new._kept(changed(refunded, refunded=refunded.refunded + amount.minor))
+                return new._kept(changed(refunded, refunded=refunded.refunded + matched))
             case FraudLabelRecorded(authorization_id=id, fraudulent=fraudulent):
                 labels = {**without(self.labels, id), id: fraudulent}
                 return changed(new, labels=_latest(labels))
@@ -474,6 +478,8 @@ class CardSpending(Aggregate[Never, CardSpendingEvent]):
 
     def _approved(self, event: CardAuthorizationApproved) -> Self:
         attempt, minor = event.attempt, event.amount.minor
+        if minor == 0:  # it only asked whether the card is good: nothing is used up or locked
+            return changed(self, in_flight=without(self.in_flight, attempt.authorization_id))
         line = self.line(attempt.line)
         line = changed(
             line,
@@ -481,8 +487,6 @@ class CardSpending(Aggregate[Never, CardSpendingEvent]):
             first_merchant=line.first_merchant or attempt.merchant.merchant_id,
         )
         new = changed(self, lines={**self.lines, attempt.line: line})
-        if minor == 0:  # it only asked whether the card is good
-            return changed(new, in_flight=without(new.in_flight, attempt.authorization_id))
         counted = new.usage.counting(_spent(attempt, minor))
         at_once = attempt.kind is AuthorizationKind.FINANCIAL
         authorization = Authorization(
@@ -521,10 +525,14 @@ class CardSpending(Aggregate[Never, CardSpendingEvent]):
         """It has counted by itself; what the authorization has come to is known for refunds."""
         authorization_id = event.authorization_id
         old = None if authorization_id is None else self.ended.get(authorization_id)
-        if authorization_id is None or old is None:
+        if authorization_id is None or old is None or old.attempt.line != event.kind.line:
             return self
+        minor = event.amount.minor
         late = changed(
-            old, cleared=old.cleared + event.amount.minor, status=AuthorizationStatus.CLEARED
+            old,
+            cleared=old.cleared + minor,
+            forced=old.forced + minor,
+            status=AuthorizationStatus.CLEARED,
         )
         return changed(self, ended={**self.ended, authorization_id: late})
 

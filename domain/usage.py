@@ -7,7 +7,7 @@ what a filter can tell apart: so the cost does not grow with the age of a card.
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, Self
+from typing import Final, Self, assert_never
 from uuid import UUID
 
 from domain.card import Only, SpendControl, SpendScope, SpendWindow
@@ -15,6 +15,9 @@ from domain.value import changed, value
 
 KEPT_SINGLY: Final = timedelta(days=31)
 """As long as the longest trailing window, and as the longest month."""
+
+FIRST: Final = datetime.min.replace(tzinfo=UTC)
+LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @value
@@ -83,11 +86,11 @@ class Usage:
 
     def of(self, control: SpendControl, line: UUID, at: datetime) -> tuple[int, int]:
         """Minor units and count that stand against a control at a time, so far."""
-        since = _beginning(control, at)
+        since, until = _bounds(control, at)
         counts = _counted_by(control, line)
         minor = count = 0
         for spent in self.recent:
-            if spent.at >= since and counts(spent.kind):
+            if since <= spent.at < until and counts(spent.kind):
                 minor += spent.minor
                 count += 1
         if control.window in (SpendWindow.YEAR, SpendWindow.ALL_TIME):
@@ -121,26 +124,35 @@ def _counted_by(control: SpendControl, line: UUID) -> Callable[[Kind], bool]:
     return lambda kind: kind.line == line and matches(control, kind)
 
 
-def _beginning(control: SpendControl, at: datetime) -> datetime:
-    """From when on spending counts. Trailing windows are half open: what is exactly as old as the
-    window counts no more."""
+def _bounds(control: SpendControl, at: datetime) -> tuple[datetime, datetime]:
+    """From when on, and before when, spending counts.
+
+    A calendar window ends: what comes late belongs to its own day. A trailing window is half open,
+    what is exactly as old as it counts no more; and it also counts what was so little later and
+    came first, or two messages in the wrong order would pass where the right one lets one pass."""
     day = at.astimezone(UTC).date()
     match control.window:
         case SpendWindow.AUTHORIZATION:
-            return datetime.max.replace(tzinfo=UTC)
+            return LAST, LAST
         case SpendWindow.DAY:
-            return _midnight(day)
+            return _midnight(day), _midnight(day + timedelta(days=1))
         case SpendWindow.WEEK:
-            return _midnight(day - timedelta(days=day.weekday()))
+            monday = day - timedelta(days=day.weekday())
+            return _midnight(monday), _midnight(monday + timedelta(days=7))
         case SpendWindow.MONTH:
-            return _midnight(day.replace(day=1))
+            first = day.replace(day=1)
+            next_month = (first + timedelta(days=31)).replace(day=1)
+            return _midnight(first), _midnight(next_month)
         case SpendWindow.YEAR:
-            return _midnight(day.replace(month=1, day=1))
+            return _midnight(date(day.year, 1, 1)), _midnight(date(day.year + 1, 1, 1))
         case SpendWindow.ALL_TIME:
-            return datetime.min.replace(tzinfo=UTC)
+            return FIRST, LAST
         case SpendWindow.TRAILING:
             assert control.trailing_seconds is not None
-            return at - timedelta(seconds=control.trailing_seconds) + timedelta.resolution
+            length = timedelta(seconds=control.trailing_seconds)
+            return at - length + timedelta.resolution, at + length
+        case _:
+            assert_never(control.window)
 
 
 def _midnight(day: date) -> datetime:
