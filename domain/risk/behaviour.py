@@ -16,7 +16,7 @@ from math import floor
 from typing import Final, Self
 from uuid import UUID
 
-from domain.risk.buckets import DAY, HOUR, MINUTE, Bucket, Series, counted
+from domain.risk.buckets import DAY, HOUR, MINUTE, Bucket, Series, counted, since
 from domain.value import changed, value
 
 MINUTES: Final = 60
@@ -85,7 +85,12 @@ class Behaviour:
     hours: Series = ()
     """Hour, uses, minor units approved, and declined uses."""
     days: Series = ()
-    """Day, uses, approved uses, minor units approved, uses abroad, and the largest approved."""
+    """Day, uses, approved uses, minor units approved, and uses abroad."""
+    month: Bucket = (0, 0, 0, 0)
+    """The same but the day, summed over all of `days`: to read 30 days takes 20 us where they are
+    not in the processor's cache, and they are not when the card is used."""
+    largest: Series = ()
+    """Day and the largest amount approved, of the days after which none was as large."""
     merchants: tuple[str, ...] = ()
     countries: tuple[str, ...] = ()
     devices: LastSeen = ()
@@ -99,13 +104,17 @@ class Behaviour:
         approved_uses, declined, minor = (1, 0, use.minor) if approved else (0, 1, 0)
         abroad = 1 if use.country != use.home_country else 0
         minute, hour = (second // MINUTE, 1), (second // HOUR, 1, minor, declined)
-        day = (second // DAY, 1, approved_uses, minor, abroad, minor)
+        day = (second // DAY, 1, approved_uses, minor, abroad)
+        first_day = latest // DAY - DAYS + 1
+        days = counted(self.days, day, first_day, _in_day)
         return changed(
             self,
             latest=latest,
             minutes=counted(self.minutes, minute, latest // MINUTE - MINUTES + 1, _in_minute),
             hours=counted(self.hours, hour, latest // HOUR - HOURS + 1, _in_hour),
-            days=counted(self.days, day, latest // DAY - DAYS + 1, _in_day),
+            days=days,
+            month=self.month if days is self.days else _in_month(self, day, first_day),
+            largest=_largest(self.largest, day[0], minor, first_day),
             merchants=_used(self.merchants, use.merchant_id, MERCHANTS),
             countries=_used(self.countries, use.country, COUNTRIES),
             devices=seen(self.devices, use.device, second, latest),
@@ -137,16 +146,45 @@ def _in_hour(one: Bucket, other: Bucket) -> Bucket:
 
 
 def _in_day(one: Bucket, other: Bucket) -> Bucket:
-    number, uses, approved, minor, abroad, largest = one
-    _, more_uses, more_approved, more_minor, more_abroad, also = other
+    number, uses, approved, minor, abroad = one
+    _, more_uses, more_approved, more_minor, more_abroad = other
     return (
         number,
         uses + more_uses,
         approved + more_approved,
         minor + more_minor,
         abroad + more_abroad,
-        max(also, largest),
     )
+
+
+def _in_month(behaviour: Behaviour, day: Bucket, first_day: int) -> Bucket:
+    """The sums with `day` counted in, and without the days before the first."""
+    uses, approved, minor, abroad = since_day(behaviour, first_day)
+    return uses + day[1], approved + day[2], minor + day[3], abroad + day[4]
+
+
+def since_day(behaviour: Behaviour, first_day: int) -> Bucket:
+    """The sums over the days from the first: what is kept, less what is older. Seldom much is."""
+    uses, approved, minor, abroad = behaviour.month
+    for day in behaviour.days:
+        if day[0] >= first_day:
+            break
+        uses, approved, minor, abroad = (
+            uses - day[1],
+            approved - day[2],
+            minor - day[3],
+            abroad - day[4],
+        )
+    return uses, approved, minor, abroad
+
+
+def _largest(series: Series, day: int, minor: int, first_day: int) -> Series:
+    """With an amount of a day, without what that makes needless and what is before the first."""
+    series = since(series, first_day)
+    if not minor or day < first_day or any(d >= day and most >= minor for d, most in series):
+        return series
+    earlier = [bucket for bucket in series if bucket[0] < day and bucket[1] > minor]
+    return (*earlier, (day, minor), *[bucket for bucket in series if bucket[0] > day])
 
 
 def _used(known: tuple[str, ...], what: str, most: int) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from hashlib import sha256
 from math import asin, cos, radians, sin, sqrt
-from typing import Final, NamedTuple
+from typing import Final
 
-from domain.risk.behaviour import DAYS, HOURS, MINUTES, Behaviour, LastSeen, Place, Use
+from domain.risk.behaviour import DAYS, HOURS, MINUTES, Behaviour, LastSeen, Place, Use, since_day
 from domain.risk.buckets import DAY, HOUR, MINUTE, Series, since
 from domain.risk.surroundings import MERCHANT_DAYS, DeviceHistory, MerchantHistory
 
@@ -126,8 +126,11 @@ def features(
         uses_24h += uses
         minor_24h += minor
         declined_24h += declined
-    week, month = _spent(behaviour.days, now // DAY)
-    average_30d = _ratio(month.minor, month.approved)
+    today = now // DAY
+    uses_30d, approved_30d, minor_30d, abroad_30d = since_day(behaviour, today - DAYS + 1)
+    uses_7d, approved_7d, minor_7d = _week(behaviour.days, today - 6)
+    average_30d = _ratio(minor_30d, approved_30d)
+    largest = since(behaviour.largest, today - DAYS + 1)
     abroad = use.country != use.home_country
     distance, speed = (
         (0.0, 0.0) if behaviour.place is None else _travelled(use, second, behaviour.place)
@@ -139,14 +142,14 @@ def features(
         1.0 + uses_24h,
         float(use.minor + minor_24h),
         float(declined_24h),
-        1.0 + week.uses,
-        _ratio(week.minor, week.approved),
+        1.0 + uses_7d,
+        _ratio(minor_7d, approved_7d),
         average_30d,
         use.minor / average_30d if average_30d else 1.0,
-        use.minor / month.largest if month.largest else 1.0,
+        use.minor / largest[0][1] if largest else 1.0,
         float(min(max((use.at.date() - use.issued_on).days, 0), CARD_AGE_MAX)),
         1.0 if abroad else 0.0,
-        _ratio(month.abroad, month.uses),
+        _ratio(abroad_30d, uses_30d),
         0.0 if use.merchant_id in behaviour.merchants else 1.0,
         1.0 if abroad and use.country not in behaviour.countries else 0.0,
         float(NEVER if latest is None else min(abs(second - latest), NEVER)),
@@ -170,30 +173,14 @@ def features_hash(vector: tuple[float, ...]) -> str:
     return sha256(json.dumps(vector, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
 
 
-class _Spent(NamedTuple):
-    uses: int
-    approved: int
-    minor: int
-    abroad: int
-    largest: int
-
-
-_NOTHING: Final = _Spent(0, 0, 0, 0, 0)
-
-
-def _spent(series: Series, today: int) -> tuple[_Spent, _Spent]:
-    """What was spent in the 7 and in the 30 days to `today`.
-
-    The columns are summed, not the rows: 30 days take 4 us instead of 9.
-    """
-    series = since(series, today - DAYS + 1)
-    if not series:
-        return _NOTHING, _NOTHING
-    numbers, uses, approved, minor, abroad, largest = zip(*series, strict=True)
-    month = _Spent(sum(uses), sum(approved), sum(minor), sum(abroad), max(largest))
-    first = bisect_left(numbers, today - 6)
-    week = _Spent(sum(uses[first:]), sum(approved[first:]), sum(minor[first:]), 0, 0)
-    return week, month
+def _week(days: Series, first_day: int) -> tuple[int, int, int]:
+    """Uses, approved uses and minor units approved from that day on."""
+    uses = approved = minor = 0
+    for day in reversed(days):
+        if day[0] < first_day:
+            break
+        uses, approved, minor = uses + day[1], approved + day[2], minor + day[3]
+    return uses, approved, minor
 
 
 def _at_merchant(merchant: MerchantHistory, day: int) -> tuple[float, ...]:

@@ -25,7 +25,9 @@ def test_a_use_is_counted_in_its_minute_its_hour_and_its_day() -> None:
     assert behaviour.latest == second
     assert behaviour.minutes == ((second // 60, 2),)
     assert behaviour.hours == ((second // 3_600, 2, 12_00, 0),)
-    assert behaviour.days == ((second // 86_400, 2, 2, 12_00, 0, 7_00),)
+    assert behaviour.days == ((second // 86_400, 2, 2, 12_00, 0),)
+    assert behaviour.month == (2, 2, 12_00, 0)
+    assert behaviour.largest == ((second // 86_400, 7_00),)
 
 
 def test_a_declined_use_counts_but_has_no_amount() -> None:
@@ -33,7 +35,8 @@ def test_a_declined_use_counts_but_has_no_amount() -> None:
 
     ((_, uses, minor, declined),) = behaviour.hours
     assert (uses, minor, declined) == (1, 0, 1)
-    assert [day[1:] for day in behaviour.days] == [(1, 0, 0, 0, 0)]
+    assert [day[1:] for day in behaviour.days] == [(1, 0, 0, 0)]
+    assert behaviour.largest == ()
 
 
 def test_a_use_in_another_country_counts_as_abroad() -> None:
@@ -168,11 +171,30 @@ def test_buckets_are_what_a_list_of_all_uses_would_say(history: list[Attempt]) -
             sum(1 for each, ok in history if each.second // 86_400 == day and ok),
             sum(each.minor for each, ok in history if each.second // 86_400 == day and ok),
             sum(1 for each, _ in history if each.second // 86_400 == day and each.country != "CZ"),
-            max(each.minor * ok for each, ok in history if each.second // 86_400 == day),
         )
         for day in days
         if day > newest // 86_400 - 30
     }
+
+
+@given(histories)
+def test_the_sums_of_a_month_are_those_of_its_days(history: list[Attempt]) -> None:
+    behaviour = folded(history)
+
+    columns = list(zip(*behaviour.days, strict=True))[1:]
+    assert behaviour.month == (tuple(map(sum, columns)) or (0, 0, 0, 0))
+
+
+@given(histories)
+def test_the_largest_of_any_days_to_the_newest_is_known(history: list[Attempt]) -> None:
+    behaviour = folded(history)
+
+    newest = max((each.second for each, _ in history), default=0) // 86_400
+    for first in range(newest - 29, newest + 1):
+        kept = [minor for day, minor in behaviour.largest if day >= first]
+        approved = [each.minor for each, ok in history if ok and each.second // 86_400 >= first]
+        assert max(kept, default=0) == max(approved, default=0)
+        assert kept == sorted(set(kept), reverse=True)
 
 
 @given(histories)
