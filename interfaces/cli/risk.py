@@ -5,8 +5,11 @@ trains, measures in bulk or draws comes with ledgertwin[lab] and is imported whe
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Any, Final
 from uuid import uuid4
@@ -19,10 +22,15 @@ from application.commands import Origin, Outcome, Refused, Unavailable
 from application.event_log import EventLog, open_log
 from application.vault import Vault
 from domain.refusal import Refusal
+from domain.risk.model import Model, ModelMalformed
 from domain.risk.policy import (
+    JUDGED,
     RISK_POLICY_ID,
+    Band,
     ModelRole,
+    PromoteModel,
     PublishRules,
+    RecordDrift,
     RetireModel,
     RiskModelTrained,
     RiskPolicy,
@@ -40,8 +48,13 @@ from interfaces.cli.running import (
     settings_of_a_bank,
 )
 from interfaces.database import open_database
+from interfaces.risk_lab.backtest import Backtest, Compared, Side, backtest, compared
+from interfaces.risk_lab.drift import Drift
+from interfaces.risk_lab.evaluation import Evaluation, falling, precision_and_recall
+from interfaces.risk_lab.history import Models
 from interfaces.risk_lab.replay import Difference, Replayed
 from interfaces.risk_lab.replay import replay as replay_assessments
+from interfaces.risk_lab.watching import NothingToWatch, Watched, watch
 from interfaces.settings import Settings
 from interfaces.system import bank_codec, new_bank, open_keystore, snapshot_key
 
@@ -53,6 +66,16 @@ DRIFTED: Final = 31
 risk = typer.Typer(help="What decides about card payments.", no_args_is_help=True)
 rules_ = typer.Typer(help="The rules that risk is decided by.", no_args_is_help=True)
 risk.add_typer(rules_, name="rules")
+
+_DAY: Final = ["%Y-%m-%d"]
+
+
+class Role(StrEnum):
+    """As it is typed."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -70,12 +93,8 @@ def replay(as_json: AsJson = False) -> None:
     from the records before each. The exit code is 0 if all of them come out as they are stored, and
     30 if not. Run `ledgertwin verify` to know that the records themselves are as they were written.
     """
-    with _bank() as bank, progress() as bar:
-        task = bar.add_task("replaying", total=None)
-        replayed = replay_assessments(
-            bank.log,
-            progress=lambda position, end: bar.update(task, completed=position, total=end),
-        )
+    with _bank() as bank, _walking("replaying") as walk:
+        replayed = replay_assessments(bank.log, progress=walk)
     if as_json:
         out.out(json.dumps(_replayed_as_json(replayed)))
     else:
@@ -277,6 +296,157 @@ def retire(
     out.print("retired", style="green")
 
 
+@risk.command()
+def train(  # noqa: PLR0913, PLR0917 -- the options
+    until: Annotated[
+        datetime,
+        typer.Option(formats=_DAY, help="Learn from uses before that day, measure on later ones."),
+    ],
+    since: Annotated[
+        datetime | None, typer.Option(formats=_DAY, help="Learn from uses since that day.")
+    ] = None,
+    label_cutoff: Annotated[
+        datetime | None,
+        typer.Option(help="Believe labels that were learnt by then (UTC); --until by default."),
+    ] = None,
+    label_days: Annotated[
+        int,
+        typer.Option(min=0, help="So long before that nobody knew: those days teach nothing."),
+    ] = 7,
+    tested_until: Annotated[
+        datetime | None, typer.Option(formats=_DAY, help="Measure on uses before that day.")
+    ] = None,
+    trainer: Annotated[
+        str, typer.Option(help="Who trains it: somebody else promotes it. Your login by default.")
+    ] = "",
+    artefact: Annotated[
+        Path | None, typer.Option("--out", help="A file for the artefact, besides the log's.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="A folder for pictures (SVG); in the data directory else.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Measure it, and put it on no record.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on what the log says was known one day, measure it, and put it on record.
+
+    The same command over the same log makes the same model, to the byte. It decides nothing until
+    somebody else promotes it.
+    """
+    with _of_the_lab():
+        from interfaces.risk_lab.jobs import Plan, train_from_log  # noqa: PLC0415
+        from interfaces.risk_lab.training import TrainingImpossible  # noqa: PLC0415
+    plan = Plan(
+        until=until.date(),
+        since=None if since is None else since.date(),
+        cutoff=None if label_cutoff is None else label_cutoff.replace(tzinfo=UTC),
+        tested_until=None if tested_until is None else tested_until.date(),
+        label_days=label_days,
+    )
+    with _bank() as bank:
+        try:
+            with _walking("reading uses") as walk:
+                made = train_from_log(bank.log, plan, walk)
+        except TrainingImpossible as impossible:
+            raise Failed(str(impossible)) from impossible
+        sha = made.trained.sha256
+        known = sha in bank.models()
+        if not dry_run:
+            bank.log.risk_models.keep(made.trained.artefact)
+        if not dry_run and not known:
+            bank.obey(made.record(trainer or getuser()), trainer or getuser())
+        folder = plots or bank.settings.home / "risk" / sha[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in made.plots().items():
+        (folder / name).write_bytes(picture)
+    if artefact is not None:
+        artefact.write_bytes(made.trained.artefact)
+    if as_json:
+        recorded = _plain(made.record(trainer or getuser()))
+        told = {name: said for name, said in recorded.items() if name != "reference"}
+        told |= {"evaluation": _plain(made.trained.evaluation), "plots": str(folder)}
+        out.out(json.dumps(told | {"recorded": not dry_run, "known_before": known}))
+        return
+    trained = made.trained
+    out.print(f"model {sha}", style="green")
+    out.print(
+        f"{trained.trees} trees of {trained.rows:,} uses, positions {made.from_position:,} to"
+        f" {made.to_position:,}, labels to {made.label_cutoff_position:,};"
+        f" features of {made.derived:,} uses were folded anew"
+    )
+    out.print(_evaluation_table({"": trained.evaluation}))
+    out.print(f"pictures: {folder}")
+    recorded = "it was on record before" if known else "it is on record"
+    out.print("nothing was recorded" if dry_run else f"{recorded}; `risk promote {sha[:12]}` ...")
+
+
+@risk.command()
+def promote(
+    sha: Sha,
+    role: Annotated[Role, typer.Option(help="Whether it decides, or is only asked.")],
+    approver: Annotated[str, typer.Option(help="Who answers for it: not who trained it.")],
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a model a role: it decides (champion), or is asked beside the champion (challenger).
+
+    What it would change is shown first, on the latest uses. Processes that run use it from the
+    next payment on.
+    """
+    with _bank() as bank:
+        model, policy = bank.model(sha), bank.policy()
+        name = model.artefact_sha256
+        if approver.strip().casefold() == model.trainer.strip().casefold():
+            raise Failed(f"{model.trainer} trained it: somebody else has to approve it")
+        models = Models(bank.log)
+        champion = None if policy.champion in (None, name) else models[str(policy.champion)]
+        comparison = compared(bank.log, models[name], champion, policy.rules)
+        if as_json:
+            out.out(json.dumps(_compared_as_json(model, comparison)))
+        else:
+            _print_compared(model, comparison)
+        _ask(yes, f"Make it the {role.value}?")
+        command = PromoteModel(artefact_sha256=name, role=ModelRole[role.name], approver=approver)
+        bank.obey(command, approver)
+    if not as_json:
+        out.print(f"{name} is {role.value}", style="green")
+
+
+def _compared_as_json(model: RiskModelTrained, comparison: Compared) -> Mapping[str, Any]:
+    disagreement = comparison.disagreement
+    return {
+        "model": model.artefact_sha256,
+        "bands": _plain(model.bands),
+        "uses": comparison.uses,
+        "disagreement": None if disagreement is None else disagreement.share,
+        "would_be_decided_otherwise": []
+        if disagreement is None
+        else [
+            {"from": one.value, "to": other.value, "count": count}
+            for (one, other), count in disagreement.counts.items()
+        ],
+    }
+
+
+def _print_compared(model: RiskModelTrained, comparison: Compared) -> None:
+    out.print(f"model {model.artefact_sha256}, trained by {model.trainer}")
+    table = Table("band", "uses", "of which fraud", title="Measured when it was trained")
+    for band in model.bands:
+        share = "none came there" if band.precision is None else f"{band.precision:.3f}"
+        table.add_row(band.decision.value, f"{band.count:,}", share)
+    out.print(table)
+    disagreement = comparison.disagreement
+    if disagreement is None:
+        out.print(f"There is no champion to compare it with on the last {comparison.uses:,} uses.")
+        return
+    out.print(
+        f"Of the last {comparison.uses:,} uses {disagreement.share:.3%} would be decided otherwise"
+        " than by the champion:"
+    )
+    for (one, other), count in disagreement.counts.items():
+        out.print(f"  {one.value} -> {other.value}: {count:,}", highlight=False)
+
+
 def _without_reference(model: RiskModelTrained) -> Mapping[str, Any]:
     """Of a record what somebody would read: the bins are for machines."""
     return {name: told for name, told in _plain(model).items() if name != "reference"}
@@ -285,6 +455,214 @@ def _without_reference(model: RiskModelTrained) -> Mapping[str, Any]:
 def _roles(policy: RiskPolicy, sha: str) -> list[str]:
     holders = {ModelRole.CHAMPION: policy.champion, ModelRole.CHALLENGER: policy.challenger}
     return [role.value for role, holder in holders.items() if holder == sha]
+
+
+# --- what would have been, and whether it is still so ---------------------------------------------
+
+
+@risk.command("backtest")
+def run_backtest(
+    rules: Annotated[
+        Path | None, typer.Option(help="A file of rules; those that applied then by default.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A model on record, or a file; those that were asked by default."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="A file for a picture (SVG).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what other rules or another model would have decided of all that has happened.
+
+    Scores are made from the stored features, so they are what would have come out. Frauds are those
+    known now; nobody knows what would have followed.
+    """
+    if rules is None and model is None:
+        raise _misused("--rules or --model: otherwise nothing is changed")
+    changed_rules = None if rules is None else rules_in(rules)
+    with _bank() as bank:
+        changed_model = None if model is None else _model_of(bank, model)
+        with _walking("judging again") as walk:
+            tested = backtest(bank.log, rules=changed_rules, model=changed_model, progress=walk)
+    if plot is not None:
+        _draw(tested, plot)
+    if as_json:
+        out.out(json.dumps(_backtest_as_json(tested)))
+    else:
+        _print_backtest(tested)
+
+
+def _model_of(bank: "_Bank", named: str) -> Model:
+    """One in a file, or on record."""
+    if Path(named).is_file():
+        try:
+            return Model.parse(Path(named).read_bytes())
+        except ModelMalformed as malformed:
+            raise Failed(f"{named}: {malformed}") from malformed
+    return Models(bank.log)[bank.model(named).artefact_sha256]
+
+
+def _draw(tested: Backtest, file: Path) -> None:
+    with _of_the_lab():
+        from interfaces.risk_lab.plots import precision_recall_plot  # noqa: PLC0415
+    curves = {}
+    for name, side in (("as it was", tested.before), ("otherwise", tested.after)):
+        if side.evaluation is None:
+            raise Failed("there is nothing to draw: no fraud is known, or nothing but fraud")
+        thresholds = tuple(falling(side.scores, tested.frauds))
+        curves[name] = (precision_and_recall(thresholds), side.evaluation.detection)
+    file.write_bytes(precision_recall_plot(curves))
+
+
+def _backtest_as_json(tested: Backtest) -> Mapping[str, Any]:
+    return {
+        "position": tested.position,
+        "uses": tested.uses,
+        "of_other_features": tested.other,
+        "frauds": sum(tested.frauds),
+        "fraud_amounts": tested.fraud_amounts,
+        "otherwise": tested.otherwise,
+        "moved": [
+            {"from": one.value, "to": other.value, **_plain(moved)}
+            for (one, other), moved in tested.moved.items()
+        ],
+        "before": _side_as_json(tested.before),
+        "after": _side_as_json(tested.after),
+    }
+
+
+def _side_as_json(side: Side) -> Mapping[str, Any]:
+    return {
+        "decisions": {decision.value: count for decision, count in side.decisions.items()},
+        "frauds_stopped": side.frauds_stopped,
+        "amounts_stopped": side.stopped,
+        "genuine_stopped": side.genuine_stopped,
+        "evaluation": None if side.evaluation is None else _plain(side.evaluation),
+    }
+
+
+def _print_backtest(tested: Backtest) -> None:
+    out.print(
+        f"{tested.uses:,} uses up to position {tested.position:,}, {sum(tested.frauds):,} known to"
+        f" be fraud ({_money(tested.fraud_amounts)}); {tested.otherwise:,} would be decided on"
+        " otherwise"
+    )
+    if tested.other:
+        out.print(f"{tested.other:,} were judged on features that are not computed any more")
+    moved = Table("was", "would be", "uses", "amount", "frauds", "amount of frauds")
+    for (one, other), moving in tested.moved.items():
+        moved.add_row(
+            one.value,
+            other.value,
+            f"{moving.count:,}",
+            _money(moving.amounts),
+            f"{moving.frauds:,}",
+            _money(moving.fraud_amounts),
+        )
+    if tested.moved:
+        out.print(moved)
+    sides = {"as it was": tested.before, "otherwise": tested.after}
+    stopped = Table("", "frauds stopped", "amount", "genuine uses stopped")
+    for name, side in sides.items():
+        stopped.add_row(
+            name, f"{side.frauds_stopped:,}", _money(side.stopped), f"{side.genuine_stopped:,}"
+        )
+    stopped.caption = "stopped: challenged or blocked"
+    out.print(stopped)
+    evaluations = {n: s.evaluation for n, s in sides.items() if s.evaluation is not None}
+    if evaluations:
+        out.print(_evaluation_table(evaluations))
+
+
+def _money(amounts: Mapping[str, int]) -> str:
+    """In minor units: what a currency's major unit is, only GraphQL shows."""
+    return ", ".join(f"{minor:,} {currency}" for currency, minor in sorted(amounts.items())) or "0"
+
+
+@risk.command()
+def drift(
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=_DAY, help="Of uses since that day; of the last 7 days by default."),
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Exit with 31 if somebody should look.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Put nothing on record.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what the champion is asked about with what it was trained on.
+
+    By the population stability index of every feature and of the score against the bins in its
+    record, and by how often each band is reached: above 0.10 somebody should look (ALERT), above
+    0.25 at once (PAGE). What is above goes on record.
+    """
+    with _bank() as bank:
+        champion = bank.policy().champion
+        if champion is None:
+            raise Failed("there is no champion: `ledgertwin risk promote` makes one")
+        record, model = bank.model(champion), Models(bank.log)[champion]
+        begun = None if since is None else since.replace(tzinfo=UTC)
+        with _walking("reading uses") as walk:
+            try:
+                watched = watch(bank.log, record, model, since=begun, progress=walk)
+            except NothingToWatch as nothing:
+                raise Failed(str(nothing)) from nothing
+        for found in () if dry_run else watched.alarming:
+            command = RecordDrift(
+                metric=found.metric, feature=found.feature, value=_finite(found.value)
+            )
+            bank.obey(command, "risk drift")
+    if as_json:
+        out.out(json.dumps(_watched_as_json(champion, watched)))
+    else:
+        _print_watched(champion, watched)
+    if check and watched.alarming:
+        raise typer.Exit(DRIFTED)
+
+
+def _finite(measured: float) -> float:
+    """A band that was never reached before changes by infinitely much."""
+    return min(measured, 1e9)
+
+
+def _watched_as_json(champion: str, watched: Watched) -> Mapping[str, Any]:
+    return {
+        "champion": champion,
+        "since": watched.since.isoformat(),
+        "uses": watched.uses,
+        "measured": [_drift_as_json(found) for found in watched.drifts],
+        "bands": [
+            {
+                "band": band.band.value,
+                "then": band.then,
+                "now": band.now,
+                "standard_errors": band.standard_errors,
+            }
+            for band in watched.bands
+        ],
+        "alarming": [_drift_as_json(found) for found in watched.alarming],
+    }
+
+
+def _drift_as_json(found: Drift) -> Mapping[str, Any]:
+    return {
+        "metric": found.metric.value,
+        "feature": found.feature,
+        "value": _finite(found.value),
+        "level": None if found.level is None else found.level.value,
+    }
+
+
+def _print_watched(champion: str, watched: Watched) -> None:
+    out.print(f"champion {champion}: {watched.uses:,} uses since {watched.since:%Y-%m-%d %H:%M}")
+    table = Table("measured", "of", "value", "level")
+    shown = [*watched.drifts[:10], *[d for d in watched.alarming if d not in watched.drifts[:10]]]
+    for found in shown:
+        level = "" if found.level is None else found.level.value
+        table.add_row(found.metric.value, found.feature, f"{found.value:.4f}", level)
+    out.print(table)
+    alarming = len(watched.alarming)
+    said = f"{alarming} of them somebody should look at" if alarming else "nothing has moved"
+    out.print(said, style="red" if alarming else "green")
 
 
 # --- what all of them need ------------------------------------------------------------------------
@@ -336,6 +714,43 @@ class _Bank:
             log.close()
         if isinstance(outcome, Refused):
             raise Failed(f"refused: {_told_why(outcome.message, outcome.details)}")
+
+
+def _evaluation_table(evaluations: Mapping[str, Evaluation]) -> Table:
+    named = ("AUC", "AP", "recall", *(band.value for band in JUDGED))
+    table = Table("", *named)
+    for name, evaluation in evaluations.items():
+        bands = {band.decision: band for band in evaluation.bands}
+        table.add_row(
+            name,
+            f"{evaluation.auc:.4f}",
+            f"{evaluation.average_precision:.4f}",
+            f"{evaluation.detection.recall:.4f}",
+            *(_band_in_words(bands[band]) for band in JUDGED),
+        )
+    rows = ", ".join(f"{e.rows:,} uses, {e.frauds:,} frauds" for e in [*evaluations.values()][:1])
+    table.caption = f"{rows}; recall at 0.1 % false positives; bands: uses, share of fraud"
+    return table
+
+
+def _band_in_words(band: Band) -> str:
+    return f"{band.count:,}" + ("" if band.precision is None else f", {band.precision:.3f}")
+
+
+@contextmanager
+def _of_the_lab() -> Iterator[None]:
+    """What is imported here comes with the extra; its own message says so."""
+    try:
+        yield
+    except ImportError as missing:
+        raise Failed(str(missing)) from missing
+
+
+@contextmanager
+def _walking(what: str) -> Iterator[Callable[[int, int], None]]:
+    with progress() as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda position, end: bar.update(task, completed=position, total=end)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ what is read here. What is remembered grows with the cards and merchants there a
 up to 4 kB each), never with the length of the log.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -13,9 +13,15 @@ from uuid import UUID
 from application.codec import UnknownEvent, UnreadableEvent
 from application.event_log import EventLog, StoredRecord
 from application.record import GENESIS, record_hash
+from application.risk_desk import SURROUNDING, fold
 from domain.aggregate import permanent_name
+from domain.risk.assessment import Assessment
+from domain.risk.features import SCHEMA_HASH, features
+from domain.risk.model import Model, ModelMalformed
 from domain.risk.policy import RiskPolicy
+from domain.risk.surroundings import SharedHistory
 from domain.spending import (
+    Attempt,
     Attempted,
     CardAuthorizationApproved,
     CardAuthorizationChallenged,
@@ -33,13 +39,15 @@ ATTEMPTED: Final = (
     CardAuthorizationChallenged,
 )
 
+ATTEMPTS: Final = frozenset(permanent_name(event) for event in ATTEMPTED)
 SPENDING: Final = frozenset(permanent_name(event) for event in CardSpending.events)
 POLICY: Final = frozenset(permanent_name(event) for event in RiskPolicy.events)
-"""The names of what happens to the two kinds of stream that a risk decision is made from."""
+"""The names of attempts, and of all that happens to the two kinds of stream that a risk decision is
+made from."""
 
 
 class HistoryUnreadable(Exception):
-    """A record is not what its name says: `ledgertwin verify` tells more."""
+    """A record is not what its name says, or an artefact that one names is not here."""
 
 
 class Told(NamedTuple):
@@ -129,3 +137,84 @@ class Heads:
     def fold(self, record: StoredRecord) -> None:
         _, stream_id, version, topic, state = record
         self._heads[stream_id] = record_hash(stream_id, version, topic, state)
+
+
+class Models(dict[str, Model]):
+    """The models that records name, parsed when they are first asked for.
+
+    Raises HistoryUnreadable for one whose artefact is not here, or is not what its name says.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        super().__init__()
+        self._log = log
+        self._missing: dict[str, str] = {}
+
+    def __missing__(self, sha256: str) -> Model:
+        if sha256 not in self._missing:
+            artefact = self._log.risk_models.find(sha256)
+            try:
+                if artefact is not None:
+                    parsed = self[sha256] = Model.parse(artefact, sha256=sha256)
+                    return parsed
+                self._missing[sha256] = f"the artefact of model {sha256} is not here"
+            except ModelMalformed as malformed:
+                self._missing[sha256] = f"the artefact of model {sha256}: {malformed}"
+        raise HistoryUnreadable(self._missing[sha256])
+
+
+class Use(NamedTuple):
+    """An attempt, where it stands, and the features it was judged on."""
+
+    attempt: Attempt
+    assessment: Assessment | None
+    position: int
+    vector: tuple[float, ...]
+
+
+def uses(
+    log: EventLog, *, until: int, progress: Callable[[int, int], None] | None = None
+) -> Iterator[Use]:
+    """Every attempt up to a position, once, in the order of the log.
+
+    Its features are those that it was assessed on. Where nobody assessed it, or on features that
+    are not computed any more, they are folded from all records before its own.
+    """
+    lines, shared = Lines(), SharedHistory()
+    for page in pages(log, SURROUNDING.keys(), until=until):
+        for event, record in page.told:
+            if isinstance(event, ATTEMPTED):
+                if begins(event):
+                    yield Use(
+                        event.attempt,
+                        event.assessment,
+                        record.position,
+                        _vector(event, lines, shared),
+                    )
+                lines.fold(event, record.version)
+            fold(shared, event, record)
+        if progress is not None:
+            progress(page.position, until)
+
+
+def assessed(
+    log: EventLog, *, until: int, progress: Callable[[int, int], None] | None = None
+) -> Iterator[Use]:
+    """Every attempt up to a position that was assessed on features which are computed today."""
+    for page in pages(log, ATTEMPTS, until=until):
+        for event, record in page.told:
+            stored = event.assessment
+            if stored is not None and stored.feature_schema == SCHEMA_HASH:
+                yield Use(event.attempt, stored, record.position, stored.features)
+        if progress is not None:
+            progress(page.position, until)
+
+
+def _vector(event: Attempted, lines: Lines, shared: SharedHistory) -> tuple[float, ...]:
+    assessment = event.assessment
+    if assessment is not None and assessment.feature_schema == SCHEMA_HASH:
+        return assessment.features
+    use = event.attempt.use()
+    behaviour = lines.of(event.attempt.line).behaviour
+    merchant, device = shared.merchant(use.merchant_id), shared.device(use.device)
+    return features(use, behaviour, merchant, device)

@@ -28,12 +28,22 @@ from application.risk_desk import SURROUNDING, fold
 from domain.risk.assessment import NO_MODEL, Assessment, assess
 from domain.risk.behaviour import Use
 from domain.risk.features import SCHEMA_HASH, features_hash
-from domain.risk.model import Model, ModelMalformed
+from domain.risk.model import Model
 from domain.risk.policy import RISK_POLICY_ID, RiskPolicy
 from domain.risk.surroundings import DeviceHistory, MerchantHistory, SharedHistory
 from domain.spending import CardLine
 from domain.value import value
-from interfaces.risk_lab.history import ATTEMPTED, POLICY, SPENDING, Heads, Lines, Told, pages
+from interfaces.risk_lab.history import (
+    ATTEMPTED,
+    POLICY,
+    SPENDING,
+    Heads,
+    HistoryUnreadable,
+    Lines,
+    Models,
+    Told,
+    pages,
+)
 
 WINDOW: Final = 10_000
 """Positions that records are read ahead of the fold. A desk that keeps up is some thousands behind
@@ -140,7 +150,7 @@ class _Replay:
         self._log = log
         self._window = window
         self._most_aside = set_aside
-        self._models: dict[str, Model | None] = {}
+        self._models = Models(log)
         self._lines = Lines()
         self._heads = Heads()
         self._policy = RiskPolicy()
@@ -271,17 +281,15 @@ class _Replay:
     def _missing(self, made: _Made, *named: str | None) -> bool:
         """Whether a model cannot be asked, which is a difference in itself."""
         for sha in named:
-            if sha is not None and self._model(sha) is None:
-                self._differ(made, {"artefact": sha}, {"artefact": None})
+            try:
+                self._model(sha)
+            except HistoryUnreadable as unreadable:
+                self._differ(made, {"artefact": sha}, {"artefact": str(unreadable)})
                 return True
         return False
 
     def _model(self, sha: str | None) -> Model | None:
-        if sha is None:
-            return None
-        if sha not in self._models:
-            self._models[sha] = parsed_model(self._log, sha)
-        return self._models[sha]
+        return None if sha is None else self._models[sha]
 
     def _differ(self, made: _Made, stored: Mapping[str, Any], found: Mapping[str, Any]) -> None:
         self._count["differences"] += 1
@@ -317,15 +325,6 @@ class _Around:
         while ahead and ahead[0].record.position <= position:
             fold(self.history, *ahead.popleft())
         self.position = max(self.position, position)
-
-
-def parsed_model(log: EventLog, sha256: str) -> Model | None:
-    """The model of that hash; None if its artefact is not here, or is not what its name says."""
-    artefact = log.risk_models.find(sha256)
-    try:
-        return None if artefact is None else Model.parse(artefact, sha256=sha256)
-    except ModelMalformed:
-        return None
 
 
 def _what_differs(
