@@ -10,6 +10,8 @@ from projections.customers import CUSTOMERS
 from projections.fraud_alerts import FRAUD_ALERTS
 from projections.ledger import LEDGER
 from projections.projection import Projection
+from projections.risk_models import RISK_MODELS
+from projections.risk_policy import RISK_POLICIES
 from projections.risk_profile import RISK_PROFILES
 from projections.transactions import TRANSACTIONS
 
@@ -23,5 +25,7 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     RISK_PROFILES,
     FRAUD_ALERTS,
     CARD_PATTERNS,
+    RISK_POLICIES,
+    RISK_MODELS,
 )
 """Every read model. A new one is added here and nowhere else."""

@@ -36,6 +36,7 @@ from domain.holding import AddHolder, OpenAccount
 from domain.restriction import Direction
 from domain.transfer import ReverseMovement, WaiveFee
 from interfaces.graphql_api.answers import Answer, CommandReceipt, InsufficientFunds, note
+from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
@@ -192,6 +193,12 @@ class Account(Node):
         return await transactions_of(
             info, self.uuid, self.currency, first=first, after=after, filter=filter
         )
+
+    @field("Attempts to pay with the cards on it, the newest first.")
+    async def authorizations(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Authorization]:
+        return await authorizations_of(info.context, "account_id", self.uuid, first, after)
 
     @field("How fresh this is.")
     async def meta(self, info: Info) -> ReadMeta:

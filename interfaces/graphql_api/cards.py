@@ -64,13 +64,15 @@ from domain.card import (
 from domain.sensitive import CardNumber, MalformedSecret, Pin, SecurityCode, Sensitive
 from domain.value import value
 from interfaces.graphql_api.answers import Answer, CommandReceipt, note
+from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
-from interfaces.graphql_api.fields import Id, ReadAtLeast, field
+from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import derived_id, global_id, uuid_argument
 from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, Issues, Malformed
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
+from interfaces.graphql_api.risk import CardPatterns, patterns_of
 from interfaces.graphql_api.values import MoneyShown, Node, ReadMeta
 from projections.cards import CARDS, CardRow
 from projections.read_models import Snapshot
@@ -215,6 +217,16 @@ class Card(Node):
         from interfaces.graphql_api import customers  # noqa: PLC0415
 
         return await customers.load(info.context, self.customer_id)
+
+    @field("Attempts to pay with it, the newest first.")
+    async def authorizations(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Authorization]:
+        return await authorizations_of(info.context, "card_id", self.uuid, first, after)
+
+    @field("How it was used in the 24 hours to its last use; null if it never was.")
+    async def patterns(self, info: Info) -> CardPatterns | None:
+        return await patterns_of(info.context, self.uuid)
 
     @field("How fresh this is.")
     async def meta(self, info: Info) -> ReadMeta:

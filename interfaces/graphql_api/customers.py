@@ -40,12 +40,14 @@ from domain.holding import (
 from domain.restriction import Direction
 from interfaces.graphql_api import accounts, cards
 from interfaces.graphql_api.answers import Answer, CommandReceipt, note
+from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
+from interfaces.graphql_api.risk import FraudAlert, RiskProfile, alerts_of, profile_of
 from interfaces.graphql_api.values import Node, ReadMeta
 from projections.customers import CUSTOMERS, CustomerTwin
 
@@ -184,6 +186,22 @@ class Customer(Node):
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[cards.Card]:
         return await cards.cards_of(info.context, self.uuid, first, after)
+
+    @field("Attempts to pay with its cards, the newest first.")
+    async def authorizations(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Authorization]:
+        return await authorizations_of(info.context, "customer_id", self.uuid, first, after)
+
+    @field("How risky its cards have been used of late; null if they never were.")
+    async def risk_profile(self, info: Info) -> RiskProfile | None:
+        return await profile_of(info.context, self.uuid)
+
+    @field("Alerts about its cards, the newest first.")
+    async def fraud_alerts(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[FraudAlert]:
+        return await alerts_of(info.context, self.uuid, first, after)
 
     @field("How fresh this is.")
     async def meta(self, info: Info) -> ReadMeta:

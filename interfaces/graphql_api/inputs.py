@@ -31,7 +31,7 @@ from domain.personal import Personal, Unsealed
 from domain.value import value
 from interfaces.graphql_api.answers import FieldIssue
 from interfaces.graphql_api.ids import NotAnId, derived_id, uuid_of
-from interfaces.graphql_api.scalars import CurrencyCode
+from interfaces.graphql_api.scalars import CurrencyCode, Position
 from interfaces.graphql_api.values import MoneyInput
 
 TEXT_MAX: Final = 1000
@@ -341,6 +341,8 @@ def _reader(  # noqa: PLR0911 -- one line for each kind of field
     """How a field of this name and type is read."""
     if name == "currency":
         return _Reader(CurrencyCode, _read_text)
+    if hint is int and name.endswith("_position"):
+        return _Reader(Position, _read_as_is)
     if hint is Money:
         return _Reader(MoneyInput, _read_money)
     if hint is str:

@@ -17,7 +17,16 @@ from strawberry.tools import merge_types
 from strawberry.types.execution import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from interfaces.graphql_api import accounts, cards, customers, ledger, transactions, transfers
+from interfaces.graphql_api import (
+    accounts,
+    authorizations,
+    cards,
+    customers,
+    ledger,
+    risk,
+    transactions,
+    transfers,
+)
 from interfaces.graphql_api.context import Context, Info, Known
 from interfaces.graphql_api.errors import BadUserInput, presented
 from interfaces.graphql_api.fields import ReadAtLeast, field
@@ -38,6 +47,8 @@ PARTS: Final[tuple[Part, ...]] = (
     transactions.PART,
     transfers.PART,
     *cards.PARTS,
+    *authorizations.PARTS,
+    *risk.PARTS,
     ledger.PART,
 )
 """Everything that the API shows and does. A new aggregate is a module beside these, and a line."""
