@@ -164,7 +164,9 @@ class Transactions:
 
     def rows(self, report: Report) -> Iterator[Row]:
         """In the order of time; those of the same time by number. Broken ones are reported."""
-        for read in self._asked("SELECT * FROM chosen ORDER BY moment, transaction_id, file, number"):
+        for read in self._asked(
+            "SELECT * FROM chosen ORDER BY moment, transaction_id, file, number"
+        ):
             try:
                 yield _row(read)
             except BrokenRow as error:

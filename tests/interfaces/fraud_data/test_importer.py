@@ -1,13 +1,16 @@
 """The files, sent through a whole bank on a real PostgreSQL."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
 
+from application.event_log import EventLog, open_log
 from domain.account import Account, MoneyDebited
 from domain.authorizing import alert_of
 from domain.card import Card, CardStatus
@@ -30,7 +33,7 @@ from interfaces.fraud_data.mapping import (
     customer_id,
 )
 from interfaces.settings import Settings
-from interfaces.system import System, open_system
+from interfaces.system import System, bank_codec, open_system
 from tests.application.banking import clerk
 from tests.interfaces.fraud_data.parquet import NAME, folder_with, row
 
@@ -83,24 +86,25 @@ class Bank:
         self._with(publish)
 
     def events(self, *kinds: type[Any]) -> Sequence[Any]:
-        async def read(system: System) -> Sequence[Any]:
-            return [recorded.event for recorded in system.log.read(0, 100_000).records]
-
-        found = self._with(read)
-        return [event for event in found if isinstance(event, kinds)] if kinds else found
+        with self._log() as log:
+            events = [recorded.event for recorded in log.read(0, 100_000).records]
+        return [event for event in events if isinstance(event, kinds)]
 
     def records(self) -> int:
-        async def count(system: System) -> int:
-            return system.log.head()
+        with self._log() as log:
+            return log.head()
 
-        return self._with(count)
+    def state(self, stream_id: UUID) -> Any:
+        with self._log() as log, log.session() as session:
+            return session.load([stream_id])[stream_id].state
 
-    def state(self, stream_id: Any) -> Any:
-        async def load(system: System) -> Any:
-            with system.log.session() as session:
-                return session.load([stream_id])[stream_id].state
-
-        return self._with(load)
+    @contextmanager
+    def _log(self) -> Iterator[EventLog]:
+        log = open_log(bank_codec(), url=self._url)
+        try:
+            yield log
+        finally:
+            log.close()
 
     def _with(self, act: Callable[[System], Awaitable[T]]) -> T:
         async def run() -> T:
