@@ -138,7 +138,7 @@ def assess(  # noqa: PLR0913 -- what a decision is made from, each by its name
             decision=RiskDecision.APPROVE,
             degraded=surroundings.degraded,
         ),
-        use.at.date(),
+        use.on,
         rules,
         champion,
         challenger,

@@ -11,7 +11,7 @@ hour and day in which it occurred if they are still kept, and never moves the cl
 | devices      | second  | those last used less than 24 hours ago: exact, up to 32 of them     |
 """
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from math import floor
 from typing import Final, Self
 from uuid import UUID
@@ -30,6 +30,10 @@ COUNTRIES: Final = 16
 
 FINGERPRINTS: Final = 32
 """How many devices, and addresses, of the last 24 hours are told apart."""
+
+POLE: Final = 90
+DATE_LINE: Final = 180
+"""The furthest latitude and longitude, in degrees."""
 
 LastSeen = tuple[tuple[int, str], ...]
 """When each was last seen (in seconds since 1970) and what it is, in that order."""
@@ -61,6 +65,19 @@ class Use:
     def second(self) -> int:
         """When it occurred, in whole seconds since 1970."""
         return floor(self.at.timestamp())
+
+    @property
+    def on(self) -> date:
+        """The day on which it occurred (UTC)."""
+        return self.at.astimezone(UTC).date()
+
+    @property
+    def position(self) -> tuple[float, float] | None:
+        """Where on Earth; None if that is not known, or no such place."""
+        if self.latitude is None or self.longitude is None:
+            return None
+        on_earth = abs(self.latitude) <= POLE and abs(self.longitude) <= DATE_LINE
+        return (self.latitude, self.longitude) if on_earth else None
 
 
 @value
@@ -199,8 +216,7 @@ def _used(known: tuple[str, ...], what: str, most: int) -> tuple[str, ...]:
 
 def _moved(place: Place | None, use: Use, second: int) -> Place | None:
     """The newest place that is known."""
-    if use.latitude is None or use.longitude is None:
+    position = use.position
+    if position is None or (place is not None and second < place.second):
         return place
-    if place is not None and second < place.second:
-        return place
-    return Place(second=second, latitude=use.latitude, longitude=use.longitude)
+    return Place(second=second, latitude=position[0], longitude=position[1])

@@ -23,6 +23,9 @@ and a model that learnt from it would be wrong about tomorrow."""
 NEVER: Final = 31 * DAY
 """Seconds since the last use, at most, and if there was none: longer than anything is kept."""
 
+THURSDAY: Final = 3
+"""The day of the week of 1 January 1970."""
+
 SPEED_MAX: Final = 20_000
 EARTH_RADIUS_KM: Final = 6371.0088
 
@@ -147,14 +150,14 @@ def features(
         average_30d,
         use.minor / average_30d if average_30d else 1.0,
         use.minor / largest[0][1] if largest else 1.0,
-        float(min(max((use.at.date() - use.issued_on).days, 0), CARD_AGE_MAX)),
+        float(min(max((use.on - use.issued_on).days, 0), CARD_AGE_MAX)),
         1.0 if abroad else 0.0,
         _ratio(abroad_30d, uses_30d),
         0.0 if use.merchant_id in behaviour.merchants else 1.0,
         1.0 if abroad and use.country not in behaviour.countries else 0.0,
         float(NEVER if latest is None else min(abs(second - latest), NEVER)),
-        float(use.at.hour),
-        float(use.at.weekday()),
+        float(second % DAY // HOUR),
+        float((second // DAY + THURSDAY) % 7),
         _distinct(behaviour.devices, use.device, now),
         _distinct(behaviour.addresses, use.address, now),
         0.0 if use.device is None else _cards(device, use.card_id.hex, second),
@@ -234,11 +237,12 @@ def _travelled(use: Use, second: int, last: Place) -> tuple[float, float]:
     Uses in the same second are taken to be a second apart. Both are whole numbers, as the last bit
     of a sine is not the same on every machine.
     """
-    if use.latitude is None or use.longitude is None:
+    position = use.position
+    if position is None:
         return 0.0, 0.0
-    here, there = radians(use.latitude), radians(last.latitude)
+    here, there = radians(position[0]), radians(last.latitude)
     half = sin((here - there) / 2) ** 2 + (
-        cos(here) * cos(there) * sin(radians(use.longitude - last.longitude) / 2) ** 2
+        cos(here) * cos(there) * sin(radians(position[1] - last.longitude) / 2) ** 2
     )
     distance = round(2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(half))))
     speed = distance * HOUR // max(abs(second - last.second), 1)

@@ -362,8 +362,8 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
     ),
     _floor(
         "RAPID_USE",
-        "the card was used three times within an hour, the last two less than 60 seconds apart",
-        "seconds_since_last < 60 and count_1h >= 3",
+        "the card was used five times within an hour, the last two less than 60 seconds apart",
+        "seconds_since_last < 60 and count_1h >= 5",
         0.6,
     ),
     _floor("MANY_USES", "the card was used more than 10 times in an hour", "count_1h > 10", 0.8),
@@ -384,5 +384,7 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
     ),
 )
 """None of them blocks by itself: the customer can show who he is (CHALLENGE), or an analyst looks
-at it afterwards (REVIEW). One amount rule brings the recall at 0.1 % false positives from 0.70 to
-0.71 on the labelled data, and all of the frauds by amount."""
+at it afterwards (REVIEW). On the labelled data the rule about amounts brings the recall at 0.1 %
+false positives from 0.719 to 0.727 and finds every fraud that is known by its amount, of which the
+model misses one in ten. Three uses within an hour, two of them within a minute, are no sign of
+fraud there (0.6 % of 507 were), so the rule about rapid use asks for five."""

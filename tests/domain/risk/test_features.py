@@ -1,6 +1,7 @@
 import hashlib
 import json
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, timedelta, timezone
 from math import isfinite, nextafter
 from typing import Any
 
@@ -132,6 +133,14 @@ def test_the_hour_and_the_day_of_the_week() -> None:
     assert (friday["hour"], friday["weekday"]) == (12.0, 4.0)
 
 
+def test_the_same_instant_is_the_same_hour_wherever_the_clock_is() -> None:
+    tokyo = NOON.astimezone(timezone(timedelta(hours=13)))
+
+    assert features(replace(use(), at=tokyo), Behaviour(), NEW_MERCHANT, NEW_DEVICE) == features(
+        use(), Behaviour(), NEW_MERCHANT, NEW_DEVICE
+    )
+
+
 def test_a_country_is_new_if_it_is_not_the_customer_s_and_was_not_used() -> None:
     abroad = use(country="DE")
 
@@ -192,6 +201,15 @@ def test_the_speed_of_who_was_nowhere_or_at_once_elsewhere() -> None:
     assert of(use(), done(use(**PRAGUE)))["speed_kmh"] == 0.0
     assert of(use(**PRAGUE), done(use(**PRAGUE)))["speed_kmh"] == 0.0
     assert of(use(**LONDON), done(use(**PRAGUE)))["speed_kmh"] == float(SPEED_MAX)
+
+
+@pytest.mark.parametrize("latitude", [90.1, -91.0, float("inf"), float("nan")])
+def test_what_is_no_place_on_earth_is_not_known(latitude: float) -> None:
+    nowhere = use(latitude=latitude, longitude=14.0)
+
+    assert of(nowhere, done(use(**PRAGUE)))["distance_km"] == 0.0
+    assert of(use(**PRAGUE), done(nowhere))["distance_km"] == 0.0
+    assert done(use(**PRAGUE), nowhere).place == done(use(**PRAGUE)).place
 
 
 # --- the merchant ---------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ def test_the_rules_that_a_bank_begins_with_make_sense_and_block_nobody() -> None
         ({"devices_24h": 4}, "MANY_DEVICES"),
         ({"addresses_24h": 6}, "MANY_ADDRESSES"),
         ({"cards_per_device_24h": 6}, "DEVICE_OF_MANY_CARDS"),
-        ({"seconds_since_last": 59, "count_1h": 3}, "RAPID_USE"),
+        ({"seconds_since_last": 59, "count_1h": 5}, "RAPID_USE"),
         ({"count_1h": 11}, "MANY_USES"),
         ({"declined_24h": 5}, "GUESSING"),
         ({"speed_kmh": 1_001, "distance_km": 101}, "IMPOSSIBLE_TRAVEL"),
