@@ -114,7 +114,10 @@ class Custodian(Protocol):
         """What verifies that purpose's signatures (32 bytes, RFC 8032)."""
 
     def create(self) -> str:
-        """Make a key-encryption key, which is the current one from now on. Its id."""
+        """Make a key-encryption key, which is the current one from now on. Its id.
+
+        Other processes may wrap under the one before for a second more: rewrap after that.
+        """
 
     def destroy(self, kek_id: str) -> None:
         """Destroy a key-encryption key, and with it all that was wrapped under it and not rewrapped
@@ -238,7 +241,7 @@ class LocalKeystore:
 
     def _known(self) -> "_Held":
         """What is in the file now: whoever wrapped under a key that another process has destroyed
-        would lose what he wrapped. To ask takes 1.5 us."""
+        would lose what he wrapped. To ask takes as long as to wrap, some microseconds."""
         held = self._held
         if self._file is not None:
             version = self._file.version()
