@@ -26,6 +26,8 @@ from domain.card import (
     CardActivated,
     CardBlocked,
     CardClosed,
+    CardCodeChecked,
+    CardDetokenized,
     CardEndReason,
     CardEvent,
     CardExpired,
@@ -36,11 +38,24 @@ from domain.card import (
     CardSpendControlRemoved,
     CardSpendControlSet,
     CardStatus,
+    CardTokenActivated,
+    CardTokenConfirmed,
+    CardTokenDeactivated,
+    CardTokenRequested,
+    CardTokenResumed,
+    CardTokenSuspended,
     CardType,
     CardUnblocked,
     CardUnfrozen,
+    DetokenizeScope,
+    PinBlocked,
+    PinSet,
+    PinTryFailed,
+    PinUnblocked,
+    PinVerified,
     SpendControl,
     SpendWindow,
+    Wallet,
 )
 from domain.customer import (
     ConsentGranted,
@@ -371,6 +386,42 @@ def test_a_card_is_what_its_aggregate_says(happened: list[CardEvent]) -> None:
     card = Card().after([ISSUED, *happened])
     assert row.status is card.status
     assert row.spend_controls == tuple(card.spend_controls.values())
+
+
+WALLETS: list[CardEvent] = [
+    CardTokenRequested(
+        token_id=token, wallet=Wallet.APPLE_PAY, device_ref="device-7", second_factor=pending
+    )
+    for token, pending in ((HOLD, True), (MOVEMENT, False))
+]
+PIN_AND_WALLET_EVENTS: list[CardEvent] = [
+    PinSet(pvv_ref=HOLD),
+    PinTryFailed(tries=2),
+    PinVerified(),
+    PinBlocked(),
+    PinUnblocked(reason="she came"),
+    CardCodeChecked(matches=False),
+    CardDetokenized(reason="dispute 17", scope=DetokenizeScope.NUMBER),
+    *(CardTokenConfirmed(token_id=token) for token in (HOLD, MOVEMENT)),
+    *(CardTokenActivated(token_id=token) for token in (HOLD, MOVEMENT)),
+    *(CardTokenSuspended(token_id=token, reason="lost") for token in (HOLD, MOVEMENT)),
+    CardTokenResumed(token_id=HOLD),
+    CardTokenDeactivated(token_id=HOLD, reason="sold"),
+]
+
+
+@given(st.lists(st.sampled_from(PIN_AND_WALLET_EVENTS), max_size=8))
+def test_a_pin_and_the_tokens_in_wallets_are_what_the_card_says(happened: list[CardEvent]) -> None:
+    history = [PinSet(pvv_ref=MOVEMENT), *WALLETS, *happened]
+    row, card = card_after(*history), Card().after([ISSUED, *history])
+    assert (row.pin_status, row.pin_tries) == (card.pin_status, card.pin_tries)
+    assert row.wallet_tokens == tuple(card.wallet_tokens.values())
+
+
+def test_a_card_is_of_the_line_that_it_names_and_the_first_of_its_own() -> None:
+    assert card_after().line == CARD
+    (row,) = fold_records(CARDS, recorded(NEW_CARD, changed(ISSUED, line=CARD))).values()
+    assert (row.line, row.token) == (CARD, ISSUED.token)
 
 
 CUSTOMER_EVENTS: list[CustomerEvent] = [
