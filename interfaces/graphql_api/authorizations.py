@@ -9,6 +9,7 @@ from uuid import UUID
 
 import strawberry
 
+from application.card_vault import NumberUnknown
 from domain import spending
 from domain.authorizing import (
     AdviseAuthorization,
@@ -26,6 +27,7 @@ from domain.card import Channel, EntryMode
 from domain.money import Money
 from domain.risk import assessment
 from domain.risk.assessment import Assessment, RiskDecision
+from domain.sensitive import Pin, SecurityCode
 from domain.spending import (
     AuthorizationKind,
     AuthorizationStatus,
@@ -47,6 +49,7 @@ from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.fingerprints import fingerprinted
 from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, malformed
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
@@ -152,7 +155,7 @@ class Authorization(Node):
     original_amount: MoneyShown | None = strawberry.field(
         description="What was asked for in the merchant's own currency, if that is another one."
     )
-    code: str | None = strawberry.field(description="The approval code, which merchants print.")
+    approval_code: str | None = strawberry.field(description="The code that merchants print.")
     partial: bool = strawberry.field(description="Whether less was approved than was asked for.")
     stand_in: bool = strawberry.field(
         description="Whether the network decided in the bank's place: then nobody assessed it."
@@ -209,7 +212,7 @@ class Authorization(Node):
             cleared=money(row.cleared),
             refunded=money(row.refunded),
             original_amount=_shown(row.original_amount),
-            code=row.code,
+            approval_code=row.code,
             partial=row.partial,
             stand_in=row.stand_in,
             challenged=row.challenged,
@@ -423,7 +426,7 @@ class AuthorizationDecided:
     approved: MoneyShown | None = strawberry.field(
         description="What is approved now, of an increment in all; null if nothing is."
     )
-    code: str | None = strawberry.field(description="The approval code, which merchants print.")
+    approval_code: str | None = strawberry.field(description="The code that merchants print.")
     reason: DeclineReason | None = strawberry.field(
         description="The one reason that the network is told; the authorization has all."
     )
@@ -496,7 +499,7 @@ def _outcome(
         "authorization_id": authorization_id,
         "outcome": outcome,
         "approved": approved,
-        "code": code,
+        "approval_code": code,
         "reason": reason,
         "risk_decision": None if assessed is None else assessed.decision,
         "score": None if assessed is None else assessed.score,
@@ -615,8 +618,6 @@ GLOSSARY = {
     "kind": "How the merchant goes on: it says how long money is held.",
     "increments": "The authorization for which more is asked: `amount` is the difference.",
     "partial_allowed": "Whether less may be approved than is asked for.",
-    "pin": "What became of the PIN, if one was given.",
-    "security_code": "What became of the security code, if one was given.",
     "strong_authentication": "Whether the customer has proved who he is, as by 3-D Secure.",
     "device": "What names the customer's device. A keyed fingerprint of it is all that is kept.",
     "address": "The internet address that it came from. A keyed fingerprint of it is all that is "
@@ -635,6 +636,72 @@ GLOSSARY = {
     "learnt_at": "Since when it is known.",
 }
 
+_SECRETS: Final = (
+    Asked(
+        name="pin",
+        type=Pin,
+        description="The PIN, if one was given and the bank is to verify it. It is not kept.",
+    ),
+    Asked(
+        name="pin_proof",
+        type=Proof,
+        description="What became of the PIN, if somebody else has verified it.",
+    ),
+    Asked(
+        name="security_code",
+        type=SecurityCode,
+        description="The security code, if one was given and the bank is to verify it. It is not "
+        "kept.",
+    ),
+    Asked(
+        name="security_code_proof",
+        type=Proof,
+        description="What became of the security code, if somebody else has verified it.",
+    ),
+)
+
+
+async def _used(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
+    """What may be known of the use of a card: proofs in place of secrets, and fingerprints."""
+    return {
+        **fingerprinted(context.system.keystore, values),
+        "pin": await _proof(context, given, values, "pin", Pin, "pinProof"),
+        "security_code": await _proof(
+            context, given, values, "securityCode", SecurityCode, "securityCodeProof"
+        ),
+    }
+
+
+async def _proof(  # noqa: PLR0913, PLR0917 -- where to look, and for what
+    context: Context,
+    given: Given,
+    values: Given,
+    name: str,
+    kind: type[Pin] | type[SecurityCode],
+    elsewhere: str,
+) -> Proof | None:
+    """What became of a secret, here or elsewhere; None if there was none. It is used up."""
+    # Here, as cards show their authorizations.
+    from interfaces.graphql_api import cards  # noqa: PLC0415
+
+    secret = cards.secret(given, name, kind)
+    proven: Proof | None = given.get(elsewhere)
+    if secret is None:
+        return proven
+    try:
+        if proven is not None:
+            raise malformed(elsewhere, "proof", "a secret is verified here or elsewhere")
+        if isinstance(secret, Pin):
+            correct = await cards.is_pin(context, values["card_id"], secret)
+        else:
+            correct = await cards.is_code(context, values["card_id"], secret)
+    except NumberUnknown:
+        raise malformed(name, "number", "the bank does not keep this card's number") from None
+    finally:
+        secret.wipe()
+    return Proof.CORRECT if correct else Proof.INCORRECT
+
+
 _ITS_AUTHORIZATION: Final = {"authorization_id": "Authorization"}
 
 DecisionMutations = mutations(
@@ -646,7 +713,9 @@ DecisionMutations = mutations(
             "The authorization's id is the command's.",
             command_id=("authorization_id",),
             nodes={"increments": "Authorization"},
-            fill=fingerprinted,
+            filled=("pin", "security_code"),
+            asked=_SECRETS,
+            fill=_used,
         ),
         AdviseAuthorization: Offered(
             description="Note what was decided elsewhere: what a merchant says that a held amount "

@@ -68,7 +68,7 @@ from interfaces.graphql_api.authorizations import Authorization, authorizations_
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import derived_id, global_id, uuid_argument
-from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, Issues, Malformed
+from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, malformed
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
@@ -401,17 +401,11 @@ NUMBER_ANSWER = Answer(name="CardNumberResult", success=CardNumberShown)
 # --- what is made of what must not come into a command --------------------------------------------
 
 
-def _refused(path: str, rule: str, message: str) -> Malformed:
-    issues = Issues()
-    issues.add((path,), rule, message)
-    return Malformed(issues)
-
-
 def secret(given: Given, name: str, kind: type[S]) -> S | None:
     """What the client was asked for, if it is what it should be."""
     found = given.get(name)
     if isinstance(found, MalformedSecret):
-        raise _refused(name, found.rule, str(found))
+        raise malformed(name, found.rule, str(found))
     assert found is None or isinstance(found, kind)
     return found
 
@@ -435,18 +429,18 @@ async def _number(
     vault = context.system.card_vault
     if number is not None:
         if bin_ is not None and bin_ not in (number.bin(), number.bin(8)):
-            raise _refused("bin", "bin", "the number does not begin with that")
+            raise malformed("bin", "bin", "the number does not begin with that")
         tokenized = partial(vault.take_in, number, expiry, meta.command_id, len(bin_ or "") or 6)
     elif bin_ is not None:
         tokenized = partial(vault.make, bin_, expiry, meta.command_id)
     else:
-        raise _refused("bin", "required", "the bank makes a number from a BIN, or is given one")
+        raise malformed("bin", "required", "the bank makes a number from a BIN, or is given one")
     try:
         return await asyncio.to_thread(tokenized)
     except TakenInOtherwise:
         raise commands.CommandIdReused from None
     except (NumberTaken, NumbersExhausted, MalformedSecret) as refused:
-        raise _refused(*_WHY[type(refused)], str(refused)) from None
+        raise malformed(*_WHY[type(refused)], str(refused)) from None
 
 
 _WHY: Final = {
@@ -462,13 +456,13 @@ def _own_token(given: Given, *names: str) -> bool:
     if given.get("token") is None:
         for name in names:
             if given.get(name) is not None:
-                raise _refused(name, "token", "it is known from the number, unless you keep that")
+                raise malformed(name, "token", "it is known from the number, unless you keep that")
         return False
     if given.get("number") is not None:
-        raise _refused("number", "token", "it has a token already: give the one or the other")
+        raise malformed("number", "token", "it has a token already: give the one or the other")
     for name in ("bin", *names):
         if given.get(name) is None:
-            raise _refused(name, "required", "a token of your own needs it")
+            raise malformed(name, "required", "a token of your own needs it")
     return True
 
 
@@ -490,7 +484,7 @@ async def _replaced(context: Context, meta: CommandMeta, given: Given, values: G
     number = secret(given, "number", CardNumber)
     brand = number.brand.name if number is not None else None
     if brand is not None and old.status is not None and brand != old.brand.upper():
-        raise _refused("number", "brand", "a replacement is of the same network")
+        raise malformed("number", "brand", "a replacement is of the same network")
     made = await _number(context, meta, given, values["expiry"], bin_)
     return {"token": made.token, "bin": made.bin, "last4": made.last4}
 
@@ -542,7 +536,7 @@ async def _code_checked(context: Context, meta: CommandMeta, given: Given, value
     try:
         return {"matches": await is_code(context, values["card_id"], code)}
     except NumberUnknown:
-        raise _refused("cardId", "number", "the bank does not keep this card's number") from None
+        raise malformed("cardId", "number", "the bank does not keep this card's number") from None
 
 
 _NUMBER = Asked(

@@ -9,18 +9,17 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from application.keystore import Custodian
-from interfaces.graphql_api.context import Context
-from interfaces.graphql_api.inputs import CommandMeta, Given, Issues, Malformed
+from interfaces.graphql_api.inputs import Given, Issues, Malformed
 
 _BYTES: Final = 16
 _DEGREES: Final = {"latitude": 90, "longitude": 180}
 
 
-async def fingerprinted(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
+def fingerprinted(keystore: Custodian, values: Given) -> Given:
     """The device and the address of an input as the command has them; Malformed if the address is
     none, or the place is nowhere on Earth."""
     issues = Issues()
-    mac = partial(_mac, context.system.keystore)
+    mac = partial(_mac, keystore)
     device, address = (values["device"] or "").strip(), values["address"]
     network = None if address is None else _network(address)
     if address is not None and network is None:

@@ -113,6 +113,13 @@ class Malformed(Exception):
         self.issues = issues.found
 
 
+def malformed(field: str, rule: str, message: str) -> Malformed:
+    """One thing is wrong, with one field of the input."""
+    issues = Issues()
+    issues.add((field,), rule, message)
+    return Malformed(issues)
+
+
 Read = Callable[[Any, Path, Issues], Any]
 
 

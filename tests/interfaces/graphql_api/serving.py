@@ -25,10 +25,12 @@ from projections.runner import Runner
 
 
 class Served:
-    """A bank with its address. `ask` is a client that knows no GraphQL library."""
+    """A bank with its address, and the URL of its database. `ask` is a client that knows no GraphQL
+    library."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, database: str = "") -> None:
         self.address = address
+        self.database = database
         self.http = httpx.Client(base_url=address, timeout=30)
         self._ahead = timedelta(0)
 
@@ -88,7 +90,7 @@ def served(url: str, home: Path) -> Iterator[Served]:
     """The bank in this database, until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         host, port = listening.getsockname()
-        bank = Served(f"http://{host}:{port}")
+        bank = Served(f"http://{host}:{port}", url)
         servers: Queue[uvicorn.Server] = Queue()
 
         async def serve() -> None:
