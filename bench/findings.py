@@ -13,12 +13,13 @@ RATIOS: Final[Mapping[str, float]] = {
     "transfers_vs_library": 10.0,
     "transfers_vs_copy": 0.0,
     "hot_vs_uniform": 0.7,
+    "authorizations_vs_transfers": 0.0,
     "verify_vs_limit": 0.5,
     "catch_up_vs_5000": 3.0,
     "deposit_vs_noop": 0.6,
     "twin_vs_fastapi": 0.5,
 }
-"""The ratios that every run tells, and what each is to reach; nothing is asked of the limit's."""
+"""The ratios that every run tells, and what each is to reach; nothing is asked of a zero's."""
 
 
 @value

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from bench import growth, machine, projections, transfers, verification, web
+from bench import authorizations, growth, machine, projections, transfers, verification, web
 from bench.findings import RATIOS, Findings
 from bench.measuring import busy_seconds, cpu_of_tree
 from bench.place import Place
@@ -22,6 +22,7 @@ Tell = Callable[[str], None]
 
 PARTS: Final[Mapping[str, Callable[[Place, Sizes, Tell], Findings]]] = {
     "transfers": transfers.measure,
+    "authorizations": authorizations.measure,
     "projections": projections.measure,
     "verify": verification.measure,
     "graphql": web.measure,

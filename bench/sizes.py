@@ -28,6 +28,8 @@ class Sizes:
     steady_seconds: float
     verified_records: int
     connections: tuple[int, ...]
+    cards: int
+    decisions: int
     growth_transfers: int
     log_sizes: tuple[int, ...]
     account_lengths: tuple[int, ...]
@@ -51,6 +53,8 @@ FULL: Final = Sizes(
     steady_seconds=30.0,
     verified_records=1_000_000,
     connections=(1, 8, 64),
+    cards=2_000,
+    decisions=20_000,
     growth_transfers=2_000,
     log_sizes=(10_000, 100_000, 1_000_000, 10_000_000),
     account_lengths=(10, 1_000, 100_000, 1_000_000),
@@ -74,6 +78,8 @@ QUICK: Final = Sizes(
     steady_seconds=5.0,
     verified_records=300_000,
     connections=(32,),
+    cards=1_000,
+    decisions=5_000,
     growth_transfers=2_000,
     log_sizes=(10_000, 100_000, 1_000_000),
     account_lengths=(10, 1_000, 100_000),
@@ -97,6 +103,8 @@ TINY: Final = Sizes(
     steady_seconds=0.5,
     verified_records=2_000,
     connections=(2,),
+    cards=20,
+    decisions=100,
     growth_transfers=500,
     log_sizes=(2_000, 3_000),
     account_lengths=(10, 300),

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -101,29 +101,39 @@ async def taken(bank: Bank, order: BankOrder, accounts: Sequence[UUID], random: 
     """A round of transfers between these accounts."""
     pairs = Pairs(accounts, hot=order.hot, random=random)
     new_id = time_ordered_id if order.time_ordered else uuid4
-    return await (_closed if order.rate is None else _paced)(bank, order, pairs, new_id)
+    send = partial(_sent, bank, pairs, new_id)
+    if order.rate is not None:
+        return await _paced(order, send)
+    return await closed(send, callers=order.callers, seconds=order.seconds, at_most=order.at_most)
 
 
-async def _closed(bank: Bank, order: BankOrder, pairs: Pairs, new_id: Callable[[], UUID]) -> Work:
+async def closed(
+    send: Callable[[], Awaitable[None]],
+    *,
+    callers: int,
+    seconds: float,
+    at_most: int | None = None,
+) -> Work:
+    """A round of whatever `send` sends and sees answered, by so many callers."""
     clock, latencies = time.perf_counter, list[float]()
 
-    left = itertools.repeat(None) if order.at_most is None else iter(range(order.at_most))
+    left = itertools.repeat(None) if at_most is None else iter(range(at_most))
 
     async def call() -> None:
         began = clock()
         while began < end and next(left, _NONE) is not _NONE:
-            await _sent(bank, pairs, new_id)
+            await send()
             ended = clock()
             latencies.append(ended - began)
             began = ended
 
     cpu, start = time.process_time(), clock()
-    end = start + order.seconds
-    await asyncio.gather(*(call() for _ in range(order.callers)))
+    end = start + seconds
+    await asyncio.gather(*(call() for _ in range(callers)))
     return work_of(latencies, clock() - start, time.process_time() - cpu)
 
 
-async def _paced(bank: Bank, order: BankOrder, pairs: Pairs, new_id: Callable[[], UUID]) -> Work:
+async def _paced(order: BankOrder, send: Callable[[], Awaitable[None]]) -> Work:
     """Latencies count from when a transfer was due, so a pause of ours is nobody's good luck.
 
     A bank that does not keep up has so many callers waiting as a closed loop has at most, and its
@@ -134,7 +144,7 @@ async def _paced(bank: Bank, order: BankOrder, pairs: Pairs, new_id: Callable[[]
     room = asyncio.Semaphore(_WAITING_MAX)
 
     async def call(due: float) -> None:
-        await _sent(bank, pairs, new_id)
+        await send()
         latencies.append(clock() - due)
         room.release()
 

@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections import deque
+from datetime import datetime, timedelta
 from typing import Final, cast
 
 import uvloop
@@ -21,6 +22,9 @@ COMMAND_ID: Final = b"c0ffee00-0000-4000-8000-000000000001"
 SUBJECT_ID: Final = b"c0ffee00-0000-4000-8000-000000000002"
 """Stand in a request where each is to have another id: a new one, and one of the subjects'."""
 
+OCCURRED_AT: Final = b"2000-01-01T00:00:00Z"
+"""Stands where each is to have another time, by the clock of its order."""
+
 _HEAD_ENDS: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 _TICK: Final = 0.001
@@ -28,6 +32,14 @@ _TICK: Final = 0.001
 
 class Unanswered(Exception):
     """A server did not answer, or not what was asked."""
+
+
+@value
+class Clock:
+    """Times of requests, one after the other: those of what is asked about, not of who asks."""
+
+    begin: datetime
+    step: timedelta
 
 
 @value
@@ -42,6 +54,7 @@ class Asking:
     connections: int
     seconds: float
     rate: float | None = None
+    clock: Clock | None = None
 
 
 def serve(orders: Orders[Asking, Work | str]) -> None:
@@ -74,12 +87,17 @@ class _Asking:
     def __init__(self, order: Asking) -> None:
         self._order = order
         self._ids = COMMAND_ID in order.request
+        self._asked = 0
         self.latencies: list[float] = []
         self.failed: Exception | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def request(self) -> bytes:
         request = self._order.request.replace(SUBJECT_ID, random.choice(self._order.subjects))
+        if self._order.clock is not None:
+            at = self._order.clock.begin + self._asked * self._order.clock.step
+            self._asked += 1
+            request = request.replace(OCCURRED_AT, f"{at:%Y-%m-%dT%H:%M:%SZ}".encode())
         return request.replace(COMMAND_ID, _new_id()) if self._ids else request
 
     def answered(self, connection: "_Connection", body: bytes) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bench.founding import CURRENCY
-from bench.web.client import COMMAND_ID, SUBJECT_ID
+from bench.web.client import COMMAND_ID, OCCURRED_AT, SUBJECT_ID
 from domain.value import value
 
 TRANSACTIONS_SHOWN: Final = 50
@@ -94,6 +94,23 @@ mutation DepositAndLook($input: DepositCashInput!) {
 }
 """
 
+_AUTHORIZE: Final = """
+mutation Authorize($input: AuthorizeCardInput!) {
+  authorizeCard(input: $input) {
+    __typename
+    ... on AuthorizationDecided {
+      receipt { commandId position version consistencyToken replayed }
+      outcome
+      approved { amount currency }
+      reason
+      riskDecision
+      score
+    }
+    ... on CommandError { code message retryable }
+  }
+}
+"""
+
 _COMMAND: Final[Mapping[str, Any]] = {
     "meta": {"commandId": COMMAND_ID.decode()},
     "accountId": SUBJECT_ID.decode(),
@@ -151,4 +168,26 @@ DEPOSIT_AND_LOOK: Final = Question(
     graphql=_asked(_DEPOSIT_AND_LOOK, input=_COMMAND),
     plain=None,
     expected=b'"available"',
+)
+AUTHORIZE: Final = Question(
+    name="card authorization",
+    graphql=_asked(
+        _AUTHORIZE,
+        input={
+            "meta": {"commandId": COMMAND_ID.decode()},
+            "cardId": SUBJECT_ID.decode(),
+            "amount": {"amount": "42.00", "currency": CURRENCY},
+            "merchant": {
+                "merchantId": "T1",
+                "name": "Terminal 1",
+                "mcc": "5411",
+                "country": "CZ",
+            },
+            "entryMode": "CHIP",
+            "channel": "POINT_OF_SALE",
+            "occurredAt": OCCURRED_AT.decode(),
+        },
+    ),
+    plain=None,
+    expected=b'"APPROVED"',
 )
