@@ -76,6 +76,14 @@ def test_a_late_use_is_counted_where_it_belongs_and_does_not_move_the_clock() ->
     ]
 
 
+def test_a_late_use_is_still_counted_in_the_oldest_bucket_of_a_window() -> None:
+    newest = use()
+
+    assert len(done(newest, use(timedelta(minutes=-59))).minutes) == 2
+    assert len(done(newest, use(timedelta(hours=-24))).hours) == 2
+    assert len(done(newest, use(timedelta(days=-29))).days) == 2
+
+
 def test_a_use_that_is_too_late_for_a_window_is_not_counted_there() -> None:
     behaviour = done(use(), use(timedelta(days=-31)))
 
