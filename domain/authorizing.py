@@ -342,7 +342,7 @@ def authorize_card(command: AuthorizeCard, history: History) -> Decision:
     original = desk.open_authorization(command.increments, command.card_id)
     assert desk.card.customer_id is not None
     customer = history.state(Customer, desk.card.customer_id)
-    if original is not None:
+    if original is not None and not _is_due(original, _instant(command.occurred_at)):
         return _increment(command, original, desk, customer)
     attempt = _attempt(command, desk, customer)
     on_card, reasons = _proofs(command, desk.card)
@@ -491,7 +491,7 @@ def expire_authorization(command: ExpireAuthorization, history: History) -> Deci
     found = desk.spending.in_flight.get(command.authorization_id)
     if found is None or found.attempt.line != desk.card.line_of(command.card_id):
         raise AuthorizationUnknown
-    if found.expires_at is None or at < found.expires_at:
+    if not _is_due(found, at):
         raise AuthorizationNotExpired
     if found.status is AuthorizationStatus.CHALLENGED:
         failed = [DeclineReason.CHALLENGE_FAILED]
@@ -580,6 +580,11 @@ def dismiss_alert(command: DismissAlert, history: History) -> Decision:
 
 
 # --- judging --------------------------------------------------------------------------------------
+
+
+def _is_due(authorization: Authorization, at: datetime) -> bool:
+    """Whether its time is over, though nobody has said so yet."""
+    return authorization.expires_at is not None and at >= authorization.expires_at
 
 
 def _instant(at: datetime) -> datetime:

@@ -1,6 +1,6 @@
 """What cards have spent, as far as spend controls may ask for it.
 
-Calendar windows are of UTC, by the time of the authorization. What is younger than 31 days is kept
+Calendar windows are of UTC, by the time of the authorization. What is younger than 62 days is kept
 one by one, as a trailing window may begin at any second of them; older spending is only summed, by
 what a filter can tell apart: so the cost does not grow with the age of a card.
 """
@@ -13,8 +13,9 @@ from uuid import UUID
 from domain.card import Only, SpendControl, SpendScope, SpendWindow
 from domain.value import changed, value
 
-KEPT_SINGLY: Final = timedelta(days=31)
-"""As long as the longest trailing window, and as the longest month."""
+KEPT_SINGLY: Final = timedelta(days=62)
+"""As long as the longest trailing window, and as the longest month; and as long again, as more for
+what a hotel holds is judged by the time of its authorization, which may be 31 days ago."""
 
 FIRST: Final = datetime.min.replace(tzinfo=UTC)
 LAST: Final = datetime.max.replace(tzinfo=UTC)

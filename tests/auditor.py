@@ -3,6 +3,9 @@
 He knows the rules of domain.account, domain.transfer and domain.holding from their description,
 not from their code: he predicts whether a command is accepted, computes from the command what it
 must do, and only then looks at the events. Two ways to the same figures, and they must meet.
+
+Whether a card may be used is not his to judge (tests/domain/test_spending_machine.py does that): he
+is told, and then knows what is held, and that what a network reports may not be refused.
 """
 
 from collections import Counter
@@ -13,9 +16,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain import account as a
-from domain import holding, transfer
+from domain import authorizing, holding, transfer
 from domain.aggregate import permanent_name
 from domain.card import (
+    CardIssued,
     CardSpendControlRemoved,
     CardSpendControlSet,
     CardTokenActivated,
@@ -31,6 +35,14 @@ from domain.card import (
 from domain.customer import CustomerClosed, CustomerOffboardingStarted
 from domain.money import Money
 from domain.postings import GL, Side
+from domain.risk.alert import RiskAlertConfirmed, RiskAlertDismissed, RiskAlertRaised
+from domain.risk.policy import RiskModelPromoted, RiskModelRetired, RiskModelTrained
+from domain.spending import (
+    CardAuthorizationApproved,
+    CardAuthorizationChallenged,
+    CardAuthorizationDeclined,
+    CardAuthorizationIncremented,
+)
 
 CREDITS: Final = {"PAYMENT", "CARD", "INTEREST", "LOAN", "ACH_RETURN", "CHARGEBACK", "LEGAL"}
 DEBITS: Final = {
@@ -39,6 +51,7 @@ DEBITS: Final = {
 }
 FORCED: Final = {"FORCE_POST", "ACH_RETURN", "CHARGEBACK", "LEGAL"}
 BY_CUSTOMER: Final = {"PAYMENT", "CARD"}
+HELD_DAYS: Final = {"PURCHASE": 7, "PREAUTHORIZATION": 31}
 
 Answer = Sequence[tuple[UUID, Sequence[Any]]] | str
 """What a bank wrote, stream by stream; or the code of its refusal."""
@@ -139,6 +152,27 @@ class Moved:
     what: str
 
 
+@dataclass
+class CardPage:
+    """One card, and the first of those whose place it took."""
+
+    account_id: UUID
+    line: UUID
+
+
+@dataclass
+class AuthorizationPage:
+    """One authorization. A single message is debited at once, and `left` of it may be paid back."""
+
+    card_id: UUID
+    line: UUID
+    account_id: UUID
+    kind: str
+    standing: str
+    due: datetime
+    left: int = 0
+
+
 class Auditor:
     def __init__(self) -> None:
         self.pages: dict[UUID, Page] = {}
@@ -151,6 +185,15 @@ class Auditor:
         """How the PIN of each card stands that has one: OK or BLOCKED."""
         self.wallet_tokens: dict[tuple[UUID, UUID], str] = {}
         """How each (card, token) stands."""
+        self.cards: dict[UUID, CardPage] = {}
+        self.authorizations: dict[UUID, AuthorizationPage] = {}
+        """By id: APPROVED (held or debited at once), CHALLENGED, or DECLINED."""
+        self.alerts: list[UUID] = []
+        """Those that are open."""
+        self.models: list[str] = []
+        """By artefact, in the order of training."""
+        self.champions: list[str] = []
+        """Who has a role."""
         self.leaving: set[UUID] = set()
         """Customers whose offboarding has started."""
         self.general_ledger: Counter[tuple[GL, str]] = Counter()
@@ -164,9 +207,12 @@ class Auditor:
             return
         assert expected is not False, "accepted, though a rule forbids it"
         before = {account_id: page.available for account_id, page in self.pages.items()}
+        events = [event for _, written in answer for event in written]
+        self._told(command, command_id, events)
         moved = [m for m in self._moves(command, command_id) if m.minor]
-        if not moved:
-            assert not any(getattr(e, "postings", ()) for _, events in answer for e in events), (
+        suspended = self._suspends(command)
+        if not (moved or suspended):
+            assert not any(getattr(event, "postings", ()) for event in events), (
                 f"the auditor does not know what {permanent_name(type(command))} moves: "
                 "enter it in tests/auditor.py"
             )
@@ -175,11 +221,12 @@ class Auditor:
         for m in moved:
             self.pages[m.account_id].ledger += m.minor
         self._enter(command, command_id)
-        for stream_id, events in answer:
-            for event in events:
+        self._enter_card(command, command_id)
+        for stream_id, written in answer:
+            for event in written:
                 self._note(stream_id, event)
-                self._check_event(stream_id, event, before)
-        self._check_postings(moved, [e for _, events in answer for e in events])
+                self._check_event(stream_id, event, before, events)
+        self._check_postings(moved, suspended, events)
 
     def remaining(self, account_id: UUID, hold_id: UUID) -> int:
         """What is left of a hold; nothing of one that there never was."""
@@ -195,6 +242,32 @@ class Auditor:
                 return self._accepts_transfer(command)
             case transfer.ReverseMovement():
                 return self._accepts_reversal(command)
+            case authorizing.ClearCardTransaction() | authorizing.ClearCardRefund():
+                page = self._page_of(command)
+                return page is not None and self._must_post(page, command.amount, command)
+            case authorizing.AdviseAuthorization():
+                page = self._page_of(command)
+                return page is not None and page.deals_in(command.amount)
+            case authorizing.ReverseAuthorization():
+                left, page = self._left(command), self._page_of(command)
+                if page is None or left <= 0:
+                    return False
+                part = command.amount
+                return part is None or (page.deals_in(part) and part.minor <= left)
+            case authorizing.ExpireAuthorization(at=at):
+                known = self._authorization(command)
+                return (
+                    known is not None
+                    and (known.standing == "CHALLENGED" or self._pending(command) is not None)
+                    and known.due <= at
+                )
+            case authorizing.CompleteChallenge(card_id=card_id):
+                known = self._authorization(command)
+                return (
+                    known is not None
+                    and known.standing == "CHALLENGED"
+                    and known.card_id == card_id
+                )
             case _ if type(command) in a.Account.commands or isinstance(command, transfer.WaiveFee):
                 page = self.pages.get(command.account_id)
                 return page is not None and self._allows(page, command)
@@ -309,6 +382,173 @@ class Auditor:
             and (taken <= 0 or taken <= page.available)
         )
 
+    # What cards are about.
+
+    def _page_of(self, command: Any) -> Page | None:
+        card = self.cards.get(command.card_id)
+        return self.pages[card.account_id] if card else None
+
+    def _authorization(self, command: Any) -> AuthorizationPage | None:
+        """What a card's command is about, if it is of that card or of one that it replaced."""
+        known, card = (
+            self.authorizations.get(command.authorization_id),
+            self.cards.get(command.card_id),
+        )
+        return known if known and card and known.line == card.line else None
+
+    def _pending(self, command: Any) -> HoldPage | None:
+        """What is held for it."""
+        known = self._authorization(command)
+        if known is None or known.standing != "APPROVED":
+            return None
+        return self.pages[known.account_id].open_hold(command.authorization_id)
+
+    def _left(self, command: authorizing.ReverseAuthorization) -> int:
+        """So much can be reversed: what is held, or what a single message has debited."""
+        known, hold = self._authorization(command), self._pending(command)
+        if known is None or known.standing != "APPROVED":
+            return 0
+        if known.kind == "FINANCIAL":
+            return known.left
+        return hold.remaining if hold else 0
+
+    @staticmethod
+    def _must_post(page: Page, amount: Money, command: Any) -> bool:
+        """What a network reports is posted whatever the account has come to."""
+        return page.deals_in(amount) and (page.ended or command.booking_date >= page.opened_on)
+
+    def _told(self, command: Any, command_id: UUID, events: Iterable[Any]) -> None:
+        """Whether a card could be used: that is in the events alone."""
+        for event in events:
+            match event:
+                case (
+                    CardAuthorizationApproved(attempt=attempt)
+                    | CardAuthorizationDeclined(attempt=attempt)
+                    | CardAuthorizationChallenged(attempt=attempt)
+                ):
+                    standing = {
+                        CardAuthorizationApproved: "APPROVED",
+                        CardAuthorizationDeclined: "DECLINED",
+                        CardAuthorizationChallenged: "CHALLENGED",
+                    }[type(event)]
+                    card = self.cards[attempt.card_id]
+                    assert (attempt.account_id, attempt.line) == (card.account_id, card.line)
+                    days = timedelta(days=HELD_DAYS.get(attempt.kind, 0))
+                    waiting = timedelta(minutes=10) if standing == "CHALLENGED" else days
+                    page = AuthorizationPage(
+                        card_id=attempt.card_id,
+                        line=card.line,
+                        account_id=card.account_id,
+                        kind=attempt.kind,
+                        standing=standing,
+                        due=attempt.occurred_at + waiting,
+                    )
+                    if isinstance(event, CardAuthorizationApproved):
+                        page.left = event.amount.minor
+                        self._check_granted(command, event, self.pages[card.account_id])
+                    self.authorizations[attempt.authorization_id] = page
+                case CardAuthorizationIncremented(authorization_id=authorization_id):
+                    account_id = self.authorizations[authorization_id].account_id
+                    assert command.amount.minor <= self.pages[account_id].available
+                    self.pages[account_id].holds[authorization_id].adjusted += command.amount.minor
+                case _:
+                    pass
+
+    @staticmethod
+    def _check_granted(command: Any, event: Any, page: Page) -> None:
+        """Law 6: nobody is promised what there is not, unless it was promised elsewhere."""
+        asked, granted = event.attempt.amount.minor, event.amount.minor
+        if isinstance(command, authorizing.AdviseAuthorization):
+            assert granted == (0 if page.ended else command.amount.minor)
+        elif granted:
+            assert page.status == "OPEN"
+            assert not page.frozen("DEBIT")
+            assert granted == min(asked, page.available)
+            assert event.partial is (granted < asked)
+
+    def _new_single(self, command: Any, command_id: UUID) -> tuple[AuthorizationPage, int] | None:
+        """A single message that this command has let through, and its amount."""
+        match command:
+            case authorizing.AuthorizeCard() | authorizing.AdviseAuthorization():
+                known = self.authorizations.get(command_id)
+            case authorizing.CompleteChallenge(authorization_id=authorization_id):
+                known = self.authorizations.get(authorization_id)
+            case _:
+                return None
+        if known is None or known.standing != "APPROVED" or known.kind != "FINANCIAL":
+            return None
+        return known, known.left
+
+    def _suspends(self, command: Any) -> int:
+        """What waits in suspense, as a debit, because the account has ended."""
+        match command:
+            case authorizing.ClearCardTransaction(amount=amount):
+                sign = 1
+            case authorizing.AdviseAuthorization(amount=amount, kind="FINANCIAL"):
+                sign = 1
+            case authorizing.ClearCardRefund(amount=amount):
+                sign = -1
+            case authorizing.ReverseAuthorization(amount=amount):
+                sign = -1
+            case _:
+                return 0
+        page = self._page_of(command)
+        assert page is not None
+        if not page.ended:
+            return 0
+        return sign * (self._left(command) if amount is None else amount.minor)
+
+    def _enter_card(self, command: Any, command_id: UUID) -> None:
+        """What a card's command does beside moving money."""
+        match command:
+            case authorizing.AuthorizeCard() if command_id in self.authorizations:
+                self._hold(self.authorizations[command_id], command_id)
+            case authorizing.AdviseAuthorization() if command_id in self.authorizations:
+                self._hold(self.authorizations[command_id], command_id, by_customer=False)
+            case authorizing.AdviseAuthorization(amount=amount):
+                hold = self._pending(command)
+                assert hold is not None
+                hold.adjusted += amount.minor - hold.remaining
+            case authorizing.CompleteChallenge(authorization_id=authorization_id):
+                self._hold(self.authorizations[authorization_id], authorization_id)
+            case authorizing.ReverseAuthorization(amount=amount):
+                known, hold = self._authorization(command), self._pending(command)
+                assert known is not None
+                reversed_ = self._left(command) if amount is None else amount.minor
+                known.left -= reversed_
+                if hold is not None:
+                    hold.released += reversed_
+            case authorizing.ClearCardRefund(amount=amount):
+                known = self._authorization(command)
+                if known is not None:
+                    known.left -= min(known.left, amount.minor)
+            case authorizing.ExpireAuthorization():
+                hold = self._pending(command)
+                if hold is not None:
+                    hold.released += hold.remaining
+            case authorizing.ClearCardTransaction(amount=amount, final=final):
+                hold, page = self._pending(command), self._page_of(command)
+                if hold is not None and page is not None:
+                    hold.adjusted += max(amount.minor - hold.remaining, 0)
+                    hold.captured += amount.minor
+                    hold.released += hold.remaining if final else 0
+                    page.last_used = max(page.last_used, command.booking_date)
+            case _:
+                pass
+
+    def _hold(
+        self, known: AuthorizationPage, authorization_id: UUID, *, by_customer: bool = True
+    ) -> None:
+        """What has been approved is held from now on, or is debited at once."""
+        page = self.pages[known.account_id]
+        if known.standing != "APPROVED" or not known.left or page.ended:
+            return
+        if known.kind == "FINANCIAL":
+            if by_customer:
+                page.last_used = max(page.last_used, known.due.date())
+            return
+        page.holds[authorization_id] = HoldPage(placed=known.left, expires_at=known.due)
+
     # What an accepted command does.
 
     def _moves(self, command: Any, command_id: UUID) -> Iterable[Moved]:
@@ -336,6 +576,29 @@ class Auditor:
             case transfer.WaiveFee(account_id=account_id, original_id=original_id):
                 (m,) = self.moved[original_id]
                 yield Moved(account_id, -m.minor, "WAIVER")
+            case _ if hasattr(command, "card_id"):
+                yield from self._moves_of_card(command, command_id)
+            case _:
+                pass
+
+    def _moves_of_card(self, command: Any, command_id: UUID) -> Iterable[Moved]:
+        card = self.cards.get(command.card_id)
+        if card is None or self.pages[card.account_id].ended:
+            return
+        single = self._new_single(command, command_id)
+        if single is not None:
+            known, minor = single
+            yield Moved(known.account_id, -minor, "SINGLE")
+        match command:
+            case authorizing.ClearCardTransaction(amount=amount):
+                yield Moved(card.account_id, -amount.minor, "CLEARING")
+            case authorizing.ClearCardRefund(amount=amount):
+                yield Moved(card.account_id, amount.minor, "REFUND")
+            case authorizing.ReverseAuthorization(amount=amount):
+                about = self._authorization(command)
+                if about is not None and about.kind == "FINANCIAL":
+                    back = about.left if amount is None else amount.minor
+                    yield Moved(card.account_id, back, "PAID BACK")
             case _:
                 pass
 
@@ -427,6 +690,18 @@ class Auditor:
                 self.wallet_tokens[stream_id, token_id] = "PAUSED"
             case CardTokenDeactivated(token_id=token_id):
                 del self.wallet_tokens[stream_id, token_id]
+            case CardIssued(account_id=account_id, line=line):
+                self.cards[stream_id] = CardPage(account_id=account_id, line=line or stream_id)
+            case RiskAlertRaised():
+                self.alerts.append(stream_id)
+            case RiskAlertConfirmed() | RiskAlertDismissed():
+                self.alerts.remove(stream_id)
+            case RiskModelTrained(artefact_sha256=artefact):
+                self.models.append(artefact)
+            case RiskModelPromoted(artefact_sha256=artefact):
+                self.champions.append(artefact)
+            case RiskModelRetired(artefact_sha256=artefact):
+                self.champions = [other for other in self.champions if other != artefact]
             case CustomerOffboardingStarted():
                 self.leaving.add(stream_id)
             case CustomerClosed():
@@ -450,7 +725,9 @@ class Auditor:
             case _:
                 pass
 
-    def _check_event(self, stream_id: UUID, event: Any, before: dict[UUID, int]) -> None:
+    def _check_event(
+        self, stream_id: UUID, event: Any, before: dict[UUID, int], events: Sequence[Any]
+    ) -> None:
         page = self.pages.get(stream_id)
         if page is None:
             return
@@ -472,11 +749,17 @@ class Auditor:
             case a.MovementReversed():
                 assert page.available >= min(0, before[stream_id])
             case a.HoldCaptured(hold_id=hold_id):
-                # A capture takes what was held, so it lowers nobody's available balance.
-                assert page.available >= before[stream_id]
+                # A capture takes what was held, so it lowers nobody's available balance: but for
+                # what a card has paid beyond that, which is held first.
+                beyond = sum(e.delta.minor for e in events if isinstance(e, a.HoldAdjusted))
                 hold = page.holds[hold_id]
-                freed = page.available - before[stream_id]
+                freed = page.available - before[stream_id] + beyond
                 assert (event.released.minor, event.remaining.minor) == (freed, hold.remaining)
+            case a.HoldAdjusted(forced=True) if any(isinstance(e, a.HoldCaptured) for e in events):
+                assert event.delta.minor > 0
+            case a.HoldPlaced(forced=True) | a.HoldAdjusted(forced=True):
+                amount = event.amount if isinstance(event, a.HoldPlaced) else event.new_amount
+                assert amount.minor == page.holds[event.hold_id].remaining
             case a.HoldPlaced() | a.HoldAdjusted():
                 hold = page.holds[event.hold_id]
                 amount = event.amount if isinstance(event, a.HoldPlaced) else event.new_amount
@@ -492,7 +775,9 @@ class Auditor:
             case _:
                 pass
 
-    def _check_postings(self, moved: list[Moved], events: list[Any]) -> None:
+    def _check_postings(
+        self, moved: Sequence[Moved], suspended: int, events: Sequence[Any]
+    ) -> None:
         """Laws 1 and 2, and that the general ledger agrees with the accounts."""
         by_gl: Counter[tuple[GL, str]] = Counter()
         for event in events:
@@ -506,7 +791,12 @@ class Auditor:
             expected[self.pages[m.account_id].currency] -= m.minor
         deposits = {c: minor for (gl, c), minor in by_gl.items() if gl is GL.CUSTOMER_DEPOSITS}
         assert {c: m for c, m in deposits.items() if m} == {c: m for c, m in expected.items() if m}
-        assert bool(by_gl) is bool(moved), "what moves no money leaves the general ledger alone"
+        assert bool(by_gl) is bool(moved or suspended), (
+            "what moves no money leaves the general ledger alone"
+        )
+        if suspended:
+            waiting = {gl: minor for (gl, _), minor in by_gl.items()}
+            assert waiting == {GL.SUSPENSE: suspended, GL.CARD_SETTLEMENT: -suspended}
         self.general_ledger.update(by_gl)
 
     def check_general_ledger(self) -> None:

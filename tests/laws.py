@@ -1,8 +1,8 @@
 """What holds for a bank whatever is asked of it: a state machine of arbitrary commands.
 
 The laws are those of double entry and of the account's own rules; an auditor with books of his own
-judges every answer. `BankLaws` asks the pure domain. Another bank is put to the same test by a
-subclass that overrides `execute`, `balances` and `standing`.
+judges every answer. `BankLaws` and `CardLaws` ask the pure domain. Another bank is put to the same
+test by a subclass that overrides `execute`, `balances` and `standing`.
 """
 
 from collections import Counter
@@ -34,36 +34,64 @@ from domain.account import (
     ReactivateAccount,
     ReleaseHold,
     RestrictAccount,
+    WithdrawCash,
 )
 from domain.aggregate import permanent_name
+from domain.authorizing import (
+    AdviseAuthorization,
+    AuthorizeCard,
+    ClearCardRefund,
+    ClearCardTransaction,
+    CompleteChallenge,
+    ExpireAuthorization,
+    RecordFraudLabel,
+    ReverseAuthorization,
+)
 from domain.card import (
     ActivateToken,
     CardExpiry,
     CardType,
     ConfirmToken,
     DeactivateToken,
+    FreezeCard,
     IssueCard,
     RemoveSpendControl,
+    ReplaceCard,
+    RequestToken,
     ResumeToken,
+    SetPin,
+    SetSpendControl,
     SuspendToken,
     TryPin,
     UnblockPin,
+    UnfreezeCard,
 )
 from domain.customer import ApproveKyc, CustomerKind, RegisterCustomer, SubmitKycEvidence
 from domain.holding import CloseCustomer, LiftCustomerRestriction, OpenAccount
 from domain.money import Money
 from domain.personal import Unsealed
 from domain.refusal import Refusal
+from domain.risk.alert import ConfirmAlert, DismissAlert, InvestigateAlert
+from domain.risk.policy import (
+    PromoteModel,
+    PublishRules,
+    RecordDrift,
+    RecordTrainedModel,
+    RetireModel,
+)
 from domain.transfer import ReverseMovement, Transfer, WaiveFee
 from tests.auditor import Answer, Auditor, Page
 from tests.scenario import InMemoryHistory
-from tests.strategies import ACCOUNTS, CARDS, CUSTOMERS, FIRST_DAY, commands
+from tests.strategies import ACCOUNTS, CARDS, CUSTOMERS, FIRST_DAY, RULES, commands
 
-NAMED_AFTER_THE_COMMAND = ("movement_id", "transfer_id", "screening_id", "evidence_id")
+NAMED_AFTER_THE_COMMAND = (
+    *("movement_id", "transfer_id", "screening_id", "evidence_id"),
+    *("advice_id", "completion_id", "reversal_id", "clearing_id"),
+)
 """Fields that hold the id of the command itself: their uniqueness is the log's."""
 
 
-class BankLaws(RuleBasedStateMachine):
+class Laws(RuleBasedStateMachine):
     """Laws 1, 2, 4, 5, 6, 9, 10 and 13, and that every balance_after is the ledger balance."""
 
     reached: ClassVar[Counter[str]] = Counter()
@@ -99,7 +127,8 @@ class BankLaws(RuleBasedStateMachine):
 
     @initialize(funds=st.integers(100_00, 1_000_00))
     def a_bank_is_founded(self, funds: int) -> None:
-        """Two customers and one who is being examined; accounts in euros and yen; two cards."""
+        """Two customers and one who is being examined; accounts in euros and yen; two cards; and
+        rules by which large amounts are risky."""
         for command in (*_introduction(CUSTOMERS[0]), *_introduction(CUSTOMERS[1])):
             self.ask(command)
         for command in _introduction(CUSTOMERS[2])[:2]:
@@ -115,6 +144,7 @@ class BankLaws(RuleBasedStateMachine):
         self.ask(deposit)
         self.ask(_card(CARDS[0], CardType.VIRTUAL))
         self.ask(_card(CARDS[1], CardType.PHYSICAL))
+        self.ask(PublishRules(rules=RULES, publisher="chief"))
 
     @invariant()
     def every_balance_is_the_auditor_s(self) -> None:
@@ -149,6 +179,8 @@ class BankLaws(RuleBasedStateMachine):
         if targets:
             command = replace(command, **targets[-1 - pick % min(4, len(targets))])
         account_id = getattr(command, "account_id", getattr(command, "from_account_id", NOBODY))
+        if getattr(command, "card_id", None) in self.auditor.cards:
+            account_id = self.auditor.cards[command.card_id].account_id
         page = self.auditor.pages.get(account_id)
         if aim > 1 and page is not None:
             minor = None
@@ -161,6 +193,9 @@ class BankLaws(RuleBasedStateMachine):
 
     def _edge(self, command: Any, page: Page) -> int:
         """The amount at which the answer changes: mistakes live within one unit of it."""
+        if isinstance(command, ClearCardTransaction | ReverseAuthorization | AdviseAuthorization):
+            hold = page.open_hold(command.authorization_id) if command.authorization_id else None
+            return hold.remaining if hold else page.available
         if not isinstance(command, CaptureHold | AdjustHold):
             return page.available
         remaining = self.auditor.remaining(command.account_id, command.hold_id)
@@ -228,6 +263,46 @@ def _wallet_tokens(*statuses: str) -> Callable[[Auditor], Targets]:
     )
 
 
+def _authorizations(*standings: str, kept: bool = False) -> Callable[[Auditor], Targets]:
+    """Authorizations of that standing, those for which nothing is held any more first."""
+    return lambda books: sorted(
+        (
+            {"card_id": known.card_id, "authorization_id": authorization_id}
+            for authorization_id, known in books.authorizations.items()
+            if known.standing in standings
+        ),
+        key=lambda about: kept or _is_held(books, about["authorization_id"]),
+    )
+
+
+def _is_held(books: Auditor, authorization_id: UUID) -> bool:
+    known = books.authorizations[authorization_id]
+    hold = books.pages[known.account_id].open_hold(authorization_id)
+    return known.standing == "CHALLENGED" or hold is not None
+
+
+def _uses(books: Auditor) -> Targets:
+    """A card; now and then, more for what it holds already."""
+    for authorization_id, known in books.authorizations.items():
+        if _is_held(books, authorization_id):
+            yield {"card_id": known.card_id, "increments": authorization_id}
+    yield from ({"card_id": card} for card in sorted(books.cards, reverse=True))
+    yield from ({"card_id": card} for card in sorted(books.cards)[:1])
+
+
+def _empty(books: Auditor) -> Targets:
+    """Accounts that could be closed, those with cards last."""
+    with_cards = {card.account_id for card in books.cards.values()}
+    empty = [i for i, page in books.pages.items() if page.empty and not (page.ledger or page.ended)]
+    return ({"account_id": i} for i in sorted(empty, key=lambda i: i in with_cards))
+
+
+def _alerts(books: Auditor) -> Targets:
+    return ({"alert_id": alert} for alert in books.alerts)
+
+
+APPROVED = _authorizations("APPROVED")
+
 TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     ReverseMovement: _movements,
     WaiveFee: lambda books: _movements(books, "FEE"),
@@ -250,6 +325,21 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     SuspendToken: _wallet_tokens("ACTIVE"),
     ResumeToken: _wallet_tokens("PAUSED"),
     DeactivateToken: _wallet_tokens("PENDING_2FA", "PENDING_ACTIVATION", "ACTIVE", "PAUSED"),
+    AuthorizeCard: _uses,
+    AdviseAuthorization: APPROVED,
+    ReverseAuthorization: APPROVED,
+    ExpireAuthorization: _authorizations("APPROVED", "CHALLENGED"),
+    ClearCardTransaction: APPROVED,
+    ClearCardRefund: APPROVED,
+    CompleteChallenge: _authorizations("CHALLENGED"),
+    RecordFraudLabel: _authorizations("APPROVED", "CHALLENGED", "DECLINED", kept=True),
+    InvestigateAlert: _alerts,
+    ConfirmAlert: _alerts,
+    DismissAlert: _alerts,
+    PromoteModel: lambda books: ({"artefact_sha256": model} for model in books.models),
+    RetireModel: lambda books: ({"artefact_sha256": model} for model in books.champions),
+    RecordDrift: lambda books: ({} for _ in books.champions[:1]),
+    CloseAccount: _empty,
     CloseCustomer: lambda books: ({"customer_id": i} for i in sorted(books.leaving)),
 }
 """What the commands that make no sense before something else has happened could be about."""
@@ -263,9 +353,23 @@ MONEY = (
     *(Transfer, CreditAccount, PlaceHold, PlaceHold, AdjustHold, CaptureHold),
 )
 
+BY_CARD = (
+    *(AuthorizeCard, AuthorizeCard, AdviseAuthorization, CompleteChallenge, RecordFraudLabel),
+    *(ReverseAuthorization, ExpireAuthorization, ClearCardTransaction, ClearCardRefund),
+    *(InvestigateAlert, ConfirmAlert, DismissAlert, PublishRules),
+    *(SetSpendControl, ReplaceCard, SetPin, TryPin, UnblockPin),
+    *(DepositCash, WithdrawCash, ReverseMovement, CloseAccount),
+)
+
+WITHOUT_MONEY = (
+    *(RequestToken, ConfirmToken, ActivateToken, SuspendToken, ResumeToken, DeactivateToken),
+    *(RecordTrainedModel, PromoteModel, RetireModel, RecordDrift, PublishRules),
+    *(FreezeCard, UnfreezeCard, SetSpendControl, RemoveSpendControl, SetPin, TryPin, UnblockPin),
+)
+
 
 def _rule_of(cls: type[Any]) -> Any:
-    def asked(self: BankLaws, command: Any, pick: int) -> None:
+    def asked(self: Laws, command: Any, pick: int) -> None:
         self.ask(self.aimed(command, pick))
 
     asked.__name__ = f"asked_to_{permanent_name(cls).replace('.', '_')}"
@@ -273,10 +377,27 @@ def _rule_of(cls: type[Any]) -> Any:
     return precondition(lambda self: self.targets(cls))(asking) if cls in TARGETS else asking
 
 
-# One rule for each command there is, and more for those that concern money: Hypothesis leaves some
-# of them out in each run, so that the others come deep into the life of an account or a card.
-for _number, _cls in enumerate((*HANDLERS, *sorted(MONEY, key=permanent_name))):
-    setattr(BankLaws, f"rule_{_number}", _rule_of(_cls))
+class BankLaws(Laws):
+    """Asked for everything, and more often for what concerns money: Hypothesis leaves some commands
+    out in each run, so that the others come deep into the life of an account or a card."""
+
+
+class CardLaws(Laws):
+    """Asked for what is paid by card, and for what else concerns that: among all the commands that
+    there are, few authorizations would come to their end."""
+
+
+class QuietLaws(Laws):
+    """Asked for what moves no money: tokens in wallets, limits, PINs, and models of risk."""
+
+
+for _machine, _asked in (
+    (BankLaws, (*HANDLERS, *sorted(MONEY, key=permanent_name))),
+    (CardLaws, BY_CARD),
+    (QuietLaws, WITHOUT_MONEY),
+):
+    for _number, _cls in enumerate(_asked):
+        setattr(_machine, f"rule_{_number}", _rule_of(_cls))
 
 
 def _amounts_in(currency: str, command: Any, minor: int | None) -> dict[str, Money]:
@@ -294,6 +415,8 @@ def _named_after(command: Any, command_id: UUID) -> Any:
     own = {name: command_id for name in NAMED_AFTER_THE_COMMAND if name in names}
     if isinstance(command, PlaceHold):
         own["hold_id"] = command_id
+    if isinstance(command, AuthorizeCard):
+        own["authorization_id"] = command_id
     return replace(command, **own)
 
 

@@ -37,7 +37,7 @@ def ids(pool: int, number: int) -> tuple[UUID, ...]:
     return tuple(UUID(int=(pool << 64) + n) for n in range(1, number + 1))
 
 
-POOLS = {
+POOLS: dict[Any, tuple[UUID, ...]] = {
     **{aggregate: ids(0xA0 + n, 4) for n, aggregate in enumerate(AGGREGATES)},
     RiskPolicy: (RISK_POLICY_ID,),
 }
@@ -94,16 +94,15 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 places = st.sampled_from([None, None, 50.08, 40.71, -33.87])
 
 RULES = tuple(
-    Rule(
-        code=f"AMOUNT_{minor}",
-        words=f"the amount is above {minor} minor units",
-        when=f"amount > {minor}",
-        floor=floor,
-        owner="risk",
+    Rule(code=code, words="by amount alone", when=when, floor=floor, owner="risk")
+    for code, when, floor in (
+        ("LOOKED_AT", "amount > 2000", 0.6),
+        ("ALERTED", "amount > 3000", 0.72),
+        ("ASKED", "amount > 5000", 0.8),
+        ("BLOCKED", "amount > 9000 and amount <= 10000", 0.96),
     )
-    for minor, floor in ((20_00, 0.6), (30_00, 0.72), (50_00, 0.8), (90_00, 0.96))
 )
-"""By amount alone: above 20.00 to be reviewed, above 30.00 with an alert, then asked, blocked."""
+"""Most large amounts are asked about; few are too much altogether."""
 
 rules = st.one_of(
     st.just(RULES),
@@ -155,6 +154,7 @@ _BY_NAME: dict[str, Strategy] = {
     "pin": st.sampled_from([None] * 8 + [*Proof]),
     "security_code": st.sampled_from([None] * 8 + [*Proof]),
     "increments": st.none(),
+    "strong_authentication": st.sampled_from([False, False, False, True]),
     "network_reference": st.sampled_from([None] * 8 + ["1", "2"]),
     "analyst": st.sampled_from(["analyst", "chief"]),
     "artefact_sha256": st.sampled_from([*ARTEFACTS[:1] * 3, *ARTEFACTS]),

@@ -511,6 +511,14 @@ def test_an_increment_of_what_has_ended_is_judged_as_one_of_its_own(how: str) ->
     assert bank.authorization(more.id).held == 10_00
 
 
+def test_an_increment_of_what_should_have_expired_is_judged_as_one_of_its_own() -> None:
+    for late, of_its_own in ((timedelta.resolution, False), (timedelta(0), True)):
+        bank = cards_of_ada()
+        asked = bank.authorize(40_00)
+        more = bank.authorize(10_00, increments=asked.id, occurred_at=NOON + WEEK - late)
+        assert more.has(CardAuthorizationApproved) is of_its_own
+
+
 def test_an_increment_of_what_nobody_knows_is_judged_as_one_of_its_own() -> None:
     bank = cards_of_ada(funds=10_00)
     assert bank.authorize(10_00, increments=NOBODY_KNOWN).approved == 10_00
