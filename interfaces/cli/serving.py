@@ -24,6 +24,7 @@ from interfaces.cli.running import (
 )
 from interfaces.database import open_database
 from interfaces.demo.populate import populate
+from interfaces.demo.risk import shipped_artefact
 from interfaces.demo.year import Story, story
 from interfaces.expiry import expiring
 from interfaces.settings import Settings
@@ -138,16 +139,24 @@ async def _answer(
 
     async with open_system(url, settings) as system:
         server = Server(system)
-        async with expiring(system):
-            with server.stopped_by_signals():
-                await announce(system)
+        with server.stopped_by_signals():
+            await announce(system)
+            # Only now: a demo that is still being told ends by itself what has to end in it.
+            async with expiring(system):
                 await server.serve(sockets=[listening])
 
 
 async def _populate(system: System, told: Story) -> None:
     with progress() as bar:
-        task = bar.add_task("making a small bank", total=len(told.instructions))
-        await populate(told.instructions, system.bank.execute, lambda n: bar.advance(task, n))
+        task = bar.add_task("making a small bank", total=len(told.steps))
+        await asyncio.to_thread(system.log.risk_models.keep, shipped_artefact())
+        await populate(
+            told.steps,
+            system.bank.execute,
+            system.log,
+            system.risk_desk.caught_up,
+            lambda n: bar.advance(task, n),
+        )
 
 
 def _invitation(address: str, home: Path, told: Story) -> str:
@@ -165,7 +174,14 @@ In another terminal, what happened to a customer, and whether anybody changed it
   {ledgertwin} replay {told.customer_to_show}
   {ledgertwin} verify
 
-Try this in GraphiQL:
+Which rules and which model judge the cards, whether each of their decisions comes out again, and
+what that model would have decided before the bank had it:
+
+  {ledgertwin} risk status
+  {ledgertwin} risk replay
+  {ledgertwin} risk backtest --model {told.model[:12]}
+
+Try this in GraphiQL: a customer, and another one whose card was stolen.
 
 {{
   customer(id: "{told.customer_to_show}") {{
@@ -175,6 +191,23 @@ Try this in GraphiQL:
   }}
   transactions(accountId: "{told.account_to_show}", first: 5) {{
     edges {{ node {{ bookingDate kind counterparty amount {{ amount currency }} }} }}
+  }}
+  riskProfile(customerId: "{told.victim_to_show}") {{
+    score band factors {{ words }} openAlerts confirmedFrauds
+  }}
+  card(id: "{told.card_to_show}") {{
+    status patterns {{ flags }}
+    authorizations(first: 10) {{
+      edges {{
+        node {{
+          occurredAt status declineReasons requested {{ amount }} merchant {{ name country }}
+          risk {{ score decision reasons {{ words }} }}
+        }}
+      }}
+    }}
+  }}
+  fraudAlerts(first: 10) {{
+    edges {{ node {{ severity status score merchant amount {{ amount }} analyst note }} }}
   }}
   trialBalance {{ proven }}
 }}

@@ -20,10 +20,6 @@ LAST: Final = (
     *("Valleyford", "Westerlea", "Yewbarrow", "Zephyrdale"),
 )
 SHOPS: Final = ("Oxbow Bakery", "Lantern Books", "Tin Kettle Hardware", "Blue Door Bicycles")
-MERCHANTS: Final = (
-    *("Green Basket Grocers", "Corner Kiosk", "Riverside Fuel", "Paper Boat Cafe"),
-    *("Harbour Pharmacy", "Night Owl Cinema", "Half Moon Market", "Thimble & Thread"),
-)
 COUNTRIES: Final = ("AT", "BE", "DE", "ES", "FI", "FR", "IE", "IT", "NL", "PT")
 
 

@@ -14,7 +14,7 @@ from domain.account import (
     Product,
     WithdrawCash,
 )
-from domain.card import ActivateCard, CardExpiry, CardType, IssueCard
+from domain.card import ActivateCard, CardExpiry, CardType, IssueCard, SetPin
 from domain.customer import (
     ApproveKyc,
     CustomerKind,
@@ -27,6 +27,7 @@ from domain.money import Money
 from domain.personal import Unsealed
 from domain.transfer import Transfer
 from interfaces.demo.people import Person
+from interfaces.demo.steps import Became, Noticed, OnlyIf, Step
 from interfaces.instruction import Instruction
 
 NAMESPACE: Final = UUID("5f0f6a52-60a9-5d0e-9c9b-0b7a5e1a7c11")
@@ -52,7 +53,7 @@ class Teller:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._numbers: dict[str, int] = {}
-        self.instructions: list[Instruction] = []
+        self.steps: list[Step] = []
         self.funds: dict[UUID, int] = {}
         self.currencies: dict[UUID, str] = {}
 
@@ -63,10 +64,30 @@ class Teller:
 
     def give(self, command: Any, actor: str = CLERK, command_id: UUID | None = None) -> None:
         """Give a command; a movement's id is its command's."""
-        instruction = Instruction(
+        self.steps.append(self._instruction(command, actor, command_id))
+
+    def give_if(
+        self,
+        authorization_id: UUID,
+        became: Became,
+        command: Any,
+        actor: str,
+        command_id: UUID | None = None,
+    ) -> None:
+        """Give a command if that has become of an authorization."""
+        instruction = self._instruction(command, actor, command_id)
+        self.steps.append(
+            OnlyIf(authorization_id=authorization_id, became=became, instruction=instruction)
+        )
+
+    def notice(self) -> None:
+        """Let the risk desk know all that was so far."""
+        self.steps.append(Noticed())
+
+    def _instruction(self, command: Any, actor: str, command_id: UUID | None) -> Instruction:
+        return Instruction(
             command=command, command_id=command_id or self.id("command"), actor=actor
         )
-        self.instructions.append(instruction)
 
     def money(self, account_id: UUID, minor: int) -> Money:
         return Money(minor=minor, currency=self.currencies[account_id])
@@ -152,6 +173,7 @@ class Teller:
             )
         )
         self.give(ActivateCard(card_id=card_id, on=on))
+        self.give(SetPin(card_id=card_id, pvv_ref=self.id("pin")))
         return card_id
 
     def token(self) -> str:

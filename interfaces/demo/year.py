@@ -6,40 +6,54 @@ a demo that is started again adds nothing to the bank that is there.
 # ruff: noqa: PLR2004 -- a story is full of numbers that mean nothing else anywhere
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from random import Random
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from domain.account import (
-    CaptureHold,
     CloseAccount,
-    ExpireHold,
     HolderRole,
     MarkDormant,
-    MovementKind,
-    PlaceHold,
     Product,
-    ReleaseHold,
     RestrictAccount,
     SetOverdraftLimit,
 )
+from domain.authorizing import HELD_DAYS, Proof
 from domain.card import (
     CardEndReason,
     FreezeCard,
+    Only,
     ReplaceCard,
+    SetPin,
     SetSpendControl,
     SpendControl,
     SpendWindow,
+    UnblockPin,
 )
 from domain.customer import ChangeRiskRating, CustomerKind, GrantConsent, RiskRating
 from domain.holding import AddHolder, RestrictCustomer
 from domain.restriction import Direction
+from domain.spending import AuthorizationKind
 from domain.transfer import ReverseMovement, WaiveFee
-from domain.value import value
-from interfaces.demo.people import MERCHANTS, Person, people
+from domain.value import changed, value
+from interfaces.demo.cards import Cards, Carried
+from interfaces.demo.fraud import NEW_DEVICES, STOLEN, Fraud
+from interfaces.demo.merchants import (
+    BRANCHES,
+    CARS,
+    CLOCKS,
+    DICE,
+    FILMS,
+    POSTERS,
+    THIMBLE,
+    Shop,
+    Trade,
+)
+from interfaces.demo.people import COUNTRIES, Person, people
+from interfaces.demo.risk import adopt_policy
+from interfaces.demo.steps import Step
 from interfaces.demo.teller import CARD_BIN, CARD_EXPIRY, END_OF_DAY, Teller
-from interfaces.instruction import Instruction
 
 SEED: Final = 2025
 FIRST_DAY: Final = date(2025, 1, 1)
@@ -52,10 +66,17 @@ ALLOWANCE: Final = 4_000
 FORGETFUL: Final = 7
 """Whose savings account nobody has touched since it was opened."""
 LANDLORD: Final = 20
+ROBBED: Final = 17
+RISK_SINCE: Final = date(2025, 10, 1)
+"""Since when the bank judges the risk of what cards are used for: a policy of rules and a model."""
 SHOPPING: Final = 0.16
 CASH: Final = 0.05
 KINDNESS: Final = 0.011
+TRAVELLING: Final = 0.003
 """How likely a person is to do it on a day."""
+PREAUTHORIZATION: Final = AuthorizationKind.PREAUTHORIZATION
+PURCHASE: Final = AuthorizationKind.PURCHASE
+FINANCIAL: Final = AuthorizationKind.FINANCIAL
 STATEMENT_FEE: Final = 570
 SAVINGS_RATE: Final = 24
 """Interest a year, in tenths of a percent: 2.4 %."""
@@ -65,22 +86,17 @@ SAVINGS_RATE: Final = 24
 class Story:
     """The bank that comes of it: what to show to whoever sees it first."""
 
-    instructions: tuple[Instruction, ...]
+    steps: tuple[Step, ...]
     customers: int
     accounts: int
     customer_to_show: UUID
     account_to_show: UUID
-
-
-@value
-class Purchase:
-    """A card payment that is held, and will be captured when the shop sends it in."""
-
-    account_id: UUID
-    hold_id: UUID
-    held: int
-    cleared: int
-    merchant: str
+    card_to_show: UUID
+    """The stolen one."""
+    victim_to_show: UUID
+    """Whose card that was."""
+    model: str
+    """The SHA-256 of the artefact that judges cards."""
 
 
 def story(seed: int = SEED) -> Story:
@@ -97,8 +113,11 @@ class _Year:
         self._current: dict[int, UUID] = {}
         self._savings: dict[int, UUID] = {}
         self._foreign: dict[int, UUID] = {}
-        self._cards: dict[int, UUID] = {}
-        self._purchases: list[Purchase] = []
+        self._carried: dict[int, Carried] = {}
+        self._away: dict[int, tuple[date, date, str]] = {}
+        """Who travels: from when to when, and where."""
+        self._cards = Cards(self._random, self._teller)
+        self._fraud = Fraud(self._random, self._teller, self._cards)
         self._fees: dict[int, UUID] = {}
         """The latest fee of each."""
         self._restrained: set[int] = set()
@@ -114,6 +133,15 @@ class _Year:
             date(2025, 9, 23): self._a_frozen_card,
             date(2025, 10, 14): self._a_court_order,
             date(2025, 11, 18): self._a_closed_account,
+            RISK_SINCE: self._a_risk_policy,
+            date(2025, 10, 3): self._a_subscription_on_a_frozen_card,
+            date(2025, 10, 7): self._what_cards_may_not,
+            date(2025, 10, 11): self._what_they_try,
+            date(2025, 10, 16): self._a_payment_in_spite_of_the_court,
+            date(2025, 10, 20): self._a_pin_remembered,
+            date(2025, 11, 5): self._a_pin_forgotten,
+            NEW_DEVICES: self._new_devices,
+            STOLEN: self._a_stolen_card,
         }
 
     def told(self) -> Story:
@@ -131,11 +159,14 @@ class _Year:
         for day in _days(FIRST_DAY, LAST_DAY):
             self._passes(day)
         return Story(
-            instructions=tuple(teller.instructions),
+            steps=tuple(teller.steps),
             customers=len(self._customers),
             accounts=len(teller.funds),
             customer_to_show=self._customers[1],
             account_to_show=self._current[1],
+            card_to_show=self._stolen,
+            victim_to_show=self._customers[ROBBED],
+            model=self._model,
         )
 
     # Before the year begins.
@@ -154,7 +185,13 @@ class _Year:
         """A card for most, savings for half, another currency for some, an overdraft for a few."""
         teller = self._teller
         if number % 6:
-            self._cards[number] = teller.issue_card(customer, current, OPENED)
+            self._carried[number] = Carried(
+                card_id=teller.issue_card(customer, current, OPENED),
+                account_id=current,
+                country=self._people[number - 1].country,
+                device=f"device of customer {number}",
+                address=f"address of customer {number}",
+            )
         if number % 2:
             savings = teller.open(customer, Product.SAVINGS, "EUR", since)
             self._savings[number] = savings
@@ -175,7 +212,6 @@ class _Year:
     # Day by day.
 
     def _passes(self, day: date) -> None:
-        self._settle_purchases(day)
         if day in self._episodes:
             self._episodes[day](day)
         for person in self._people:
@@ -186,6 +222,8 @@ class _Year:
             self._month_end(day)
         for person in self._spenders():
             self._spends(person, day)
+        self._fraud.leak(day, tuple(self._cards.customers_of(POSTERS)))
+        self._cards.until(_at(day + timedelta(days=1)))
 
     def _spenders(self) -> Iterator[Person]:
         return (
@@ -262,49 +300,52 @@ class _Year:
 
     def _spends(self, person: Person, day: date) -> None:
         account = self._current[person.number]
-        if person.number in self._cards and self._random.random() < SHOPPING:
-            self._shops(account)
+        carried = self._carried.get(person.number)
+        if carried is not None and self._random.random() < TRAVELLING:
+            self._travels(person, carried, day)
+        away = self._whereabouts(person, day)
+        if carried is not None and away is not None and self._random.random() < SHOPPING:
+            self._cards.goes_shopping(changed(carried, country=away), day, ALLOWANCE)
         if self._random.random() < CASH:
-            self._draws_cash(account, day)
+            self._draws_cash(person, carried, day)
         if self._random.random() < KINDNESS:
             friend = self._current[self._random.randrange(1, 37)]
             minor = self._random.randrange(500, 8_000, 50)
             if friend != account and self._affords(account, minor):
                 self._teller.transfer(account, friend, minor, day, "thank you")
 
-    def _shops(self, account: UUID) -> None:
-        """The amount is held now and captured tomorrow; at the pump, less than was held."""
-        merchant = self._random.choice(MERCHANTS)
-        cleared = self._random.randrange(350, 9_500)
-        held = 10_000 if "Fuel" in merchant else cleared
-        if self._affords(account, held):
-            hold = self._held(account, held, merchant)
-            purchase = Purchase(
-                account_id=account, hold_id=hold, held=held, cleared=cleared, merchant=merchant
-            )
-            self._purchases.append(purchase)
+    def _whereabouts(self, person: Person, day: date) -> str | None:
+        """A country; None on the days of coming and going."""
+        first, last, where = self._away.get(person.number, (day, day, person.country))
+        if not first <= day <= last or first == last:
+            return person.country
+        return where if first < day < last else None
 
-    def _settle_purchases(self, day: date) -> None:
-        for purchase in self._purchases:
-            movement_id = self._teller.id("command")
-            self._teller.funds[purchase.account_id] += purchase.held - purchase.cleared
-            self._teller.give(
-                CaptureHold(
-                    account_id=purchase.account_id,
-                    hold_id=purchase.hold_id,
-                    movement_id=movement_id,
-                    amount=self._teller.money(purchase.account_id, purchase.cleared),
-                    booking_date=day,
-                    counterparty=purchase.merchant,
-                ),
-                END_OF_DAY,
-                movement_id,
-            )
-        self._purchases.clear()
+    def _travels(self, person: Person, carried: Carried, day: date) -> None:
+        """Two to four nights in a hotel in another country."""
+        where = self._random.choice([c for c in COUNTRIES if c != person.country])
+        (hotel,) = BRANCHES[Trade.HOTEL, where]
+        minor, nights = (
+            self._random.randrange(hotel.cheapest, hotel.dearest, 500),
+            self._random.randrange(2, 5),
+        )
+        if self._away.get(person.number, (day, day))[1] > day:
+            return
+        if not self._affords(carried.account_id, 2 * minor * nights):
+            return
+        self._away[person.number] = (day, day + timedelta(days=nights), where)
+        self._cards.plan(
+            _at(day, 18), lambda at: self._cards.stays(carried, hotel, minor, nights, at)
+        )
 
-    def _draws_cash(self, account: UUID, day: date) -> None:
-        minor = self._random.choice((2_000, 5_000, 5_000, 10_000, 20_000))
-        if self._affords(account, minor):
+    def _draws_cash(self, person: Person, carried: Carried | None, day: date) -> None:
+        """From a machine with a card, and over the counter without."""
+        account = self._current[person.number]
+        minor = self._random.choice((2_000, 3_000, 5_000, 5_000, 8_000))
+        where = self._whereabouts(person, day)
+        if carried is not None and where is not None:
+            self._cards.draws_cash(changed(carried, country=where), minor, day, ALLOWANCE)
+        elif self._affords(account, minor):
             self._teller.cash_out(account, minor, day)
 
     def _pays(self, person: Person, minor: int, day: date, whom: str, what: str) -> None:
@@ -314,24 +355,6 @@ class _Year:
 
     def _affords(self, account: UUID, minor: int) -> bool:
         return self._teller.funds[account] - ALLOWANCE >= minor
-
-    def _held(
-        self, account: UUID, minor: int, reference: str, expires_at: datetime | None = None
-    ) -> UUID:
-        hold_id = self._teller.id("command")
-        self._teller.funds[account] -= minor
-        self._teller.give(
-            PlaceHold(
-                account_id=account,
-                hold_id=hold_id,
-                amount=self._teller.money(account, minor),
-                kind=MovementKind.CARD,
-                expires_at=expires_at,
-                reference=reference,
-            ),
-            command_id=hold_id,
-        )
-        return hold_id
 
     # What happens once in the year.
 
@@ -370,33 +393,55 @@ class _Year:
         )
 
     def _a_hotel(self, day: date) -> None:
-        account = self._current[8]
-        hold = self._held(account, 18_000, "Sea View Hotel")
-        self._teller.give(ReleaseHold(account_id=account, hold_id=hold, reason="cancelled"))
-        self._teller.funds[account] += 18_000
+        carried, (hotel,) = self._carried[8], BRANCHES[Trade.HOTEL, "PT"]
+
+        def books(at: datetime) -> None:
+            asked = self._cards.pays(carried, hotel, 18_000, at, kind=PREAUTHORIZATION)
+            cancelled = at + timedelta(hours=3)
+            self._cards.plan(cancelled, lambda at: self._cards.reverses(carried, asked, 18_000, at))
+
+        self._cards.plan(_at(day, 11), books)
 
     def _a_lost_card(self, day: date) -> None:
+        """Paid with in the morning, replaced in the evening, and cleared two days later."""
+        self._pays_online(self._carried[10], THIMBLE, 6_400, _at(day, 9))
+
+        def replaces(at: datetime) -> None:
+            self._replaced(10, CardEndReason.LOST, "4242", at.date())
+            limit = SpendControl(
+                control_id=self._teller.id("control"),
+                window=SpendWindow.DAY,
+                amount=self._teller.money(self._current[10], 50_000),
+            )
+            self._teller.give(SetSpendControl(card_id=self._carried[10].card_id, control=limit))
+
+        self._cards.plan(_at(day, 23), replaces)
+
+    def _pays_online(self, carried: Carried, shop: Shop, minor: int, at: datetime) -> None:
+        def pays(at: datetime) -> None:
+            asked = self._cards.pays(carried, shop, minor, at)
+            self._cards.clears(carried, shop, asked, minor, at + timedelta(days=2))
+
+        self._cards.plan(at, pays)
+
+    def _replaced(self, number: int, reason: CardEndReason, last4: str, day: date) -> None:
+        """A new card, with which its owner goes on."""
         new_card = self._teller.id("card")
         self._teller.give(
             ReplaceCard(
-                card_id=self._cards[10],
+                card_id=self._carried[number].card_id,
                 new_card_id=new_card,
-                reason=CardEndReason.LOST,
+                reason=reason,
                 token=self._teller.token(),
                 bin=CARD_BIN,
-                last4="4242",
+                last4=last4,
                 expiry=CARD_EXPIRY,
                 replaced_on=day,
                 activate=True,
             )
         )
-        self._cards[10] = new_card
-        control = SpendControl(
-            control_id=self._teller.id("control"),
-            window=SpendWindow.DAY,
-            amount=self._teller.money(self._current[10], 50_000),
-        )
-        self._teller.give(SetSpendControl(card_id=new_card, control=control))
+        self._teller.give(SetPin(card_id=new_card, pvv_ref=self._teller.id("pin")))
+        self._carried[number] = changed(self._carried[number], card_id=new_card)
 
     def _more_than_there_is(self, day: date) -> None:
         """Two that the bank refuses: there is a record of these too."""
@@ -409,13 +454,101 @@ class _Year:
         self._teller.funds[self._foreign[5]] -= 1_000
 
     def _a_rental_car_never_fetched(self, day: date) -> None:
-        account, expiry = self._current[14], datetime(2025, 8, 19, 12, tzinfo=UTC)
-        hold = self._held(account, 25_000, "Open Road Car Hire", expiry)
-        self._teller.give(ExpireHold(account_id=account, hold_id=hold, at=expiry), END_OF_DAY)
-        self._teller.funds[account] += 25_000
+        carried = self._carried[14]
+
+        def reserves(at: datetime) -> None:
+            asked = self._cards.pays(carried, CARS, 18_000, at, kind=PREAUTHORIZATION)
+            self._cards.plan(
+                at + HELD_DAYS[PREAUTHORIZATION],
+                lambda at: self._cards.expires(carried, asked, 18_000, at),
+            )
+
+        self._cards.plan(_at(day, 10), reserves)
 
     def _a_frozen_card(self, day: date) -> None:
-        self._teller.give(FreezeCard(card_id=self._cards.pop(13)))
+        self._teller.give(FreezeCard(card_id=self._carried[13].card_id))
+        self._frozen = self._carried.pop(13)
+
+    # What the cards' rules, secrets and owners say no to.
+
+    def _a_risk_policy(self, _: date) -> None:
+        self._model = adopt_policy(self._teller)
+        self._teller.notice()
+        self._cards.judged = True
+
+    def _a_subscription_on_a_frozen_card(self, day: date) -> None:
+        self._tries(self._frozen, FILMS, FILMS.cheapest, _at(day, 4))
+
+    def _what_cards_may_not(self, _: date) -> None:
+        """No games of chance, nothing from overseas, and no more than so much a week."""
+        nothing = self._teller.money(self._current[22], 0)
+        some = self._teller.money(self._current[28], 15_000)
+        for number, rule in (
+            (22, {"amount": nothing, "mcc": Only(include=(DICE.merchant.mcc,))}),
+            (26, {"amount": nothing, "country": Only(exclude=COUNTRIES)}),
+            (28, {"amount": some}),
+        ):
+            control = SpendControl(
+                control_id=self._teller.id("control"), window=SpendWindow.WEEK, **rule
+            )
+            self._teller.give(
+                SetSpendControl(card_id=self._carried[number].card_id, control=control)
+            )
+
+    def _what_they_try(self, day: date) -> None:
+        self._tries(self._carried[22], DICE, 2_000, _at(day, 21))
+        self._tries(self._carried[26], CLOCKS, 4_000, _at(day, 16))
+        self._pays_online(self._carried[28], THIMBLE, 9_000, _at(day, 10))
+        self._pays_online(self._carried[28], THIMBLE, 8_000, _at(day, 11))
+
+    def _a_payment_in_spite_of_the_court(self, day: date) -> None:
+        self._tries(self._carried[15], THIMBLE, 3_000, _at(day, 12))
+
+    def _a_pin_remembered(self, day: date) -> None:
+        """Wrong, wrong, right."""
+        carried = self._carried[31]
+        (machine,) = BRANCHES[Trade.CASH, carried.country]
+        for minute in (0, 1):
+            self._tries(carried, machine, 5_000, _at(day, 12, minute), pin=Proof.INCORRECT)
+        self._cards.draws_cash(carried, 5_000, day, 0)
+
+    def _a_pin_forgotten(self, day: date) -> None:
+        """Wrong three times: the bank has to help."""
+        carried = self._carried[34]
+        (machine,) = BRANCHES[Trade.CASH, carried.country]
+        for minute in (0, 1, 3):
+            self._tries(carried, machine, 5_000, _at(day, 22, minute), pin=Proof.INCORRECT)
+        self._cards.plan(
+            _at(day, 22, 40),
+            lambda _: self._teller.give(
+                UnblockPin(card_id=carried.card_id, reason="identified by telephone")
+            ),
+        )
+
+    def _tries(
+        self, carried: Carried, shop: Shop, minor: int, at: datetime, pin: Proof | None = None
+    ) -> None:
+        """What the bank will decline, so that nothing comes of it."""
+        more: dict[str, Any] = {} if pin is None else {"pin": pin}
+        kind = FINANCIAL if shop.trade is Trade.CASH else PURCHASE
+        self._cards.plan(
+            at, lambda at: self._cards.asks(carried, shop, minor, at, kind=kind, **more)
+        )
+
+    # What is no doing of theirs.
+
+    def _new_devices(self, _: date) -> None:
+        self._fraud.new_devices(self._carried[21])
+
+    def _a_stolen_card(self, _: date) -> None:
+        carried = self._carried[ROBBED]
+        self._stolen = carried.card_id
+
+        def notices(at: datetime) -> None:
+            self._teller.give(FreezeCard(card_id=carried.card_id))
+            self._replaced(ROBBED, CardEndReason.STOLEN, "1717", at.date())
+
+        self._fraud.theft(carried, "PT" if carried.country == "FI" else "FI", notices)
 
     def _a_court_order(self, day: date) -> None:
         """One customer may not spend, of another's money a part is blocked."""
@@ -454,3 +587,7 @@ class _Year:
 
 def _days(first: date, last: date) -> Iterator[date]:
     return (first + timedelta(days=n) for n in range((last - first).days + 1))
+
+
+def _at(day: date, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime.combine(day, time(hour, minute), UTC)
