@@ -7,6 +7,7 @@ with each fraud learnt of some days later, trains a model on what was known on o
 it on the weeks after: alone, with the rule about amounts, and with all that a bank begins with.
 """
 
+import gzip
 import json
 import time
 from collections import Counter, deque
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import duckdb
 import msgspec
@@ -25,6 +26,7 @@ from domain.card import Channel
 from domain.risk.assessment import REVIEW_ABOVE
 from domain.risk.behaviour import Behaviour, Use
 from domain.risk.features import FEATURES, SCHEMA_HASH, features
+from domain.risk.policy import RISK_POLICY_ID, RecordTrainedModel
 from domain.risk.rules import DEFAULT_RULES, Rule, final_score, hits
 from domain.risk.surroundings import NEW_DEVICE, SharedHistory
 from domain.value import value
@@ -233,8 +235,13 @@ def main(  # noqa: PLR0913, PLR0917 -- the options
         Path | None, typer.Option("--out", help="Where to put figures.json and the pictures.")
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="A file for the model of the first delay.")
+        Path | None,
+        typer.Option(help="A file for the model of the first delay; packed if it ends in .gz."),
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="A file for what a bank is told of that model (JSON).")
+    ] = None,
+    trainer: Annotated[str, typer.Option(help="Who trained it, for the record.")] = "risk lab",
     until: Annotated[
         datetime, typer.Option(formats=["%Y-%m-%d"], help="Train on what was known that day.")
     ] = datetime(2018, 7, 15),  # noqa: DTZ001 -- a day
@@ -259,9 +266,47 @@ def main(  # noqa: PLR0913, PLR0917 -- the options
             _print(result)
             results.append(result)
         if keep is not None:
-            keep.write_bytes(results[0].trained.artefact)
+            keep.write_bytes(_packed(results[0].trained.artefact, keep))
+        if record is not None:
+            record.write_bytes(_record(results[0], until.date(), trainer))
         if out_folder is not None:
             _write(out_folder, results)
+
+
+def _packed(artefact: bytes, file: Path) -> bytes:
+    """The same bytes whenever it is done: no time is kept in them."""
+    return gzip.compress(artefact, mtime=0) if file.suffix == ".gz" else artefact
+
+
+def _record(result: Result, until: date, trainer: str) -> bytes:
+    """The command by which a bank learns of the model, as JSON. It was trained beside every log:
+    its positions are 0."""
+    trained = result.trained
+    params = {
+        **json.loads(trained.parameters.canonical()),
+        "calibrating_days": CALIBRATING_DAYS,
+        "labels_after_days": result.delay_days,
+        "source": "the Fraud Detection Handbook's transactions",
+        "until": until.isoformat(),
+    }
+    command = RecordTrainedModel(
+        model_id=uuid5(RISK_POLICY_ID, trained.sha256),
+        artefact_sha256=trained.sha256,
+        feature_schema=SCHEMA_HASH,
+        from_position=0,
+        to_position=0,
+        label_cutoff_position=0,
+        rows=trained.rows,
+        training_set_sha256=trained.training_set_sha256,
+        params=json.dumps(params, sort_keys=True, separators=(",", ":")),
+        seed=trained.parameters.seed,
+        library_versions=trained.versions,
+        metrics=trained.evaluation.metrics,
+        bands=trained.evaluation.bands,
+        reference=trained.reference,
+        trainer=trainer,
+    )
+    return msgspec.json.format(msgspec.json.encode(command), indent=1) + b"\n"
 
 
 def _print(result: Result) -> None:

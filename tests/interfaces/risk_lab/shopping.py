@@ -296,10 +296,11 @@ def trained(sha: str, trainer: str = "a scientist") -> RecordTrainedModel:
     )
 
 
-def retold(log: EventLog, retell: Callable[[StoredRecord], bytes]) -> EventLog:
-    """Another log, in which each record says what `retell` makes of it."""
+def retold(log: EventLog, retell: Callable[[StoredRecord], bytes | None]) -> EventLog:
+    """Another log, in which each record says what `retell` makes of it; those it drops are gone."""
     other = open_log(bank_codec())
-    records = [Record(r.stream_id, r.version, r.topic, retell(r)) for r in every_record(log)]
+    told = [(record, retell(record)) for record in every_record(log)]
+    records = [Record(r.stream_id, r.version, r.topic, said) for r, said in told if said]
     with other.session() as session:
         session.append(Append(records))
     return other

@@ -11,7 +11,13 @@ from domain.spending import begins
 from interfaces.risk_lab.history import ATTEMPTED, HistoryUnreadable
 from interfaces.risk_lab.replay import replay
 from interfaces.system import bank_codec
-from tests.interfaces.risk_lab.shopping import a_shopping_year, every_record, retold
+from tests.interfaces.risk_lab.shopping import (
+    Shoppers,
+    a_model,
+    a_shopping_year,
+    every_record,
+    retold,
+)
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +181,19 @@ def _with(log: EventLog, victim: StoredRecord, changes: dict[str, Any]) -> Event
             if artefact is not None:
                 other.risk_models.keep(artefact)
     return other
+
+
+def test_what_one_process_promotes_decides_in_another_from_the_next_use_on() -> None:
+    log = open_log(bank_codec())
+    sha = asyncio.run(_promoted_elsewhere(log))
+
+    assert [assessment.model for _, assessment in assessments(log)] == [None, sha]
+
+
+async def _promoted_elsewhere(log: EventLog) -> str:
+    async with Shoppers(log) as shoppers:
+        await shoppers.issue_card()
+        await shoppers.use(process=1)
+        sha = await shoppers.promote(a_model(500.0))
+        await shoppers.use(process=1)
+        return sha
