@@ -24,9 +24,7 @@ from application.vault import Vault
 from domain.refusal import Refusal
 from domain.risk.model import Model, ModelMalformed
 from domain.risk.policy import (
-    JUDGED,
     RISK_POLICY_ID,
-    Band,
     ModelRole,
     PromoteModel,
     PublishRules,
@@ -37,6 +35,22 @@ from domain.risk.policy import (
 )
 from domain.risk.rules import DEFAULT_RULES, Rule, RuleSet
 from domain.value import value
+from interfaces.cli.risk_told import (
+    backtest_as_json,
+    compared_as_json,
+    finite,
+    print_backtest,
+    print_compared,
+    print_replayed,
+    print_trained,
+    print_watched,
+    replayed_as_json,
+    rule_as_json,
+    rules_table,
+    trained_as_json,
+    watched_as_json,
+    without_reference,
+)
 from interfaces.cli.running import (
     FAILED,
     MISUSED,
@@ -48,13 +62,11 @@ from interfaces.cli.running import (
     settings_of_a_bank,
 )
 from interfaces.database import open_database
-from interfaces.risk_lab.backtest import Backtest, Compared, Side, backtest, compared
-from interfaces.risk_lab.drift import Drift
-from interfaces.risk_lab.evaluation import Evaluation, falling, precision_and_recall
+from interfaces.risk_lab.backtest import Backtest, backtest, compared
+from interfaces.risk_lab.evaluation import falling, precision_and_recall
 from interfaces.risk_lab.history import Models
-from interfaces.risk_lab.replay import Difference, Replayed
 from interfaces.risk_lab.replay import replay as replay_assessments
-from interfaces.risk_lab.watching import NothingToWatch, Watched, watch
+from interfaces.risk_lab.watching import NothingToWatch, watch
 from interfaces.settings import Settings
 from interfaces.system import bank_codec, new_bank, open_keystore, snapshot_key
 
@@ -96,69 +108,11 @@ def replay(as_json: AsJson = False) -> None:
     with _bank() as bank, _walking("replaying") as walk:
         replayed = replay_assessments(bank.log, progress=walk)
     if as_json:
-        out.out(json.dumps(_replayed_as_json(replayed)))
+        out.out(json.dumps(replayed_as_json(replayed)))
     else:
-        _print_replayed(replayed)
+        print_replayed(replayed)
     if replayed.differences:
         raise typer.Exit(SKEWED)
-
-
-def _replayed_as_json(replayed: Replayed) -> Mapping[str, Any]:
-    return {
-        "position": replayed.position,
-        "assessments": replayed.assessments,
-        "degraded": replayed.degraded,
-        "older": replayed.older,
-        "set_aside": replayed.set_aside,
-        "furthest_behind": replayed.furthest_behind,
-        "differences": replayed.differences,
-        "first": [
-            {
-                "position": difference.position,
-                "stream": str(difference.stream_id),
-                "version": difference.version,
-                "authorization": str(difference.authorization_id),
-                "stored": _plain(difference.stored),
-                "found": _plain(difference.found),
-            }
-            for difference in replayed.first
-        ],
-    }
-
-
-def _plain(said: Any) -> Any:
-    return msgspec.to_builtins(said)
-
-
-def _print_replayed(replayed: Replayed) -> None:
-    told = f"{replayed.assessments:,} assessments up to position {replayed.position:,}"
-    notes = [f"{replayed.degraded:,} of them by rules alone"]
-    if replayed.older:
-        notes.append(f"{replayed.older:,} of features that are not computed any more")
-    notes.append(f"at most {replayed.furthest_behind:,} positions behind the log")
-    if not replayed.differences:
-        out.print(f"no difference: {told} come out as they are stored", style="green")
-        out.print("; ".join(notes))
-        return
-    out.print(f"DIFFERENT: {replayed.differences:,} of {told}", style="red")
-    for difference in replayed.first:
-        _print_difference(difference)
-
-
-def _print_difference(difference: Difference) -> None:
-    where = f"stream {difference.stream_id} version {difference.version}"
-    out.print(
-        f"position {difference.position}, {where},"
-        f" authorization {difference.authorization_id}: {', '.join(difference.stored)}"
-    )
-    for name, stored in difference.stored.items():
-        found = difference.found.get(name)
-        out.print(f"  {name}: stored {_short(stored)}, found {_short(found)}", markup=False)
-
-
-def _short(said: Any, most: int = 300) -> str:
-    text = json.dumps(_plain(said))
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 # --- rules ----------------------------------------------------------------------------------------
@@ -172,9 +126,9 @@ def show(as_json: AsJson = False) -> None:
     if published is None:
         raise Failed("no rules are published: `ledgertwin risk rules publish --default` does it")
     if as_json:
-        out.out(json.dumps([_rule_as_json(rule) for rule in published.rules], indent=2))
+        out.out(json.dumps([rule_as_json(rule) for rule in published.rules], indent=2))
     else:
-        out.print(_rules_table(published))
+        out.print(rules_table(published))
 
 
 @rules_.command()
@@ -199,7 +153,7 @@ def publish(
         if before is not None and before.sha256 == published.sha256:
             out.print(f"these rules apply already: {published.sha256}")
             return
-        out.print(_rules_table(published))
+        out.print(rules_table(published))
         _ask(yes, "Publish them?")
         bank.obey(PublishRules(rules=published.rules, publisher=publisher), publisher)
     out.print(f"published: {published.sha256}", style="green")
@@ -219,19 +173,6 @@ def rules_in(file: Path) -> RuleSet:
         raise Failed(f"{file}: {_told_why(refusal.message, refusal.details)}") from refusal
 
 
-def _rule_as_json(rule: Rule) -> Mapping[str, Any]:
-    return {name: told for name, told in _plain(rule).items() if told is not None}
-
-
-def _rules_table(published: RuleSet) -> Table:
-    table = Table("code", "when", "score", "owner", "until", title=f"Rules {published.sha256}")
-    for rule in published.rules:
-        score = f">= {rule.floor}" if rule.floor is not None else f"<= {rule.ceiling}"
-        until = "" if rule.expires_on is None else rule.expires_on.isoformat()
-        table.add_row(rule.code, rule.when, score, rule.owner, until)
-    return table
-
-
 # --- models ---------------------------------------------------------------------------------------
 
 
@@ -244,7 +185,7 @@ def status(as_json: AsJson = False) -> None:
     roles = {sha: _roles(policy, sha) for sha in models}
     if as_json:
         of_models = [
-            {**_without_reference(model), "roles": roles[sha], "artefact_is_here": kept[sha]}
+            {**without_reference(model), "roles": roles[sha], "artefact_is_here": kept[sha]}
             for sha, model in models.items()
         ]
         told = {
@@ -362,22 +303,14 @@ def train(  # noqa: PLR0913, PLR0917 -- the options
     if artefact is not None:
         artefact.write_bytes(made.trained.artefact)
     if as_json:
-        recorded = _plain(made.record(trainer or getuser()))
-        told = {name: said for name, said in recorded.items() if name != "reference"}
-        told |= {"evaluation": _plain(made.trained.evaluation), "plots": str(folder)}
-        out.out(json.dumps(told | {"recorded": not dry_run, "known_before": known}))
+        told = trained_as_json(made, trainer or getuser())
+        told = {**told, "plots": str(folder), "recorded": not dry_run, "known_before": known}
+        out.out(json.dumps(told))
         return
-    trained = made.trained
-    out.print(f"model {sha}", style="green")
-    out.print(
-        f"{trained.trees} trees of {trained.rows:,} uses, positions {made.from_position:,} to"
-        f" {made.to_position:,}, labels to {made.label_cutoff_position:,};"
-        f" features of {made.derived:,} uses were folded anew"
-    )
-    out.print(_evaluation_table({"": trained.evaluation}))
+    print_trained(made)
     out.print(f"pictures: {folder}")
     recorded = "it was on record before" if known else "it is on record"
-    out.print("nothing was recorded" if dry_run else f"{recorded}; `risk promote {sha[:12]}` ...")
+    out.print("nothing was recorded" if dry_run else f"{recorded}: `risk promote {sha[:12]} ...`")
 
 
 @risk.command()
@@ -402,54 +335,14 @@ def promote(
         champion = None if policy.champion in (None, name) else models[str(policy.champion)]
         comparison = compared(bank.log, models[name], champion, policy.rules)
         if as_json:
-            out.out(json.dumps(_compared_as_json(model, comparison)))
+            out.out(json.dumps(compared_as_json(model, comparison)))
         else:
-            _print_compared(model, comparison)
+            print_compared(model, comparison)
         _ask(yes, f"Make it the {role.value}?")
         command = PromoteModel(artefact_sha256=name, role=ModelRole[role.name], approver=approver)
         bank.obey(command, approver)
     if not as_json:
         out.print(f"{name} is {role.value}", style="green")
-
-
-def _compared_as_json(model: RiskModelTrained, comparison: Compared) -> Mapping[str, Any]:
-    disagreement = comparison.disagreement
-    return {
-        "model": model.artefact_sha256,
-        "bands": _plain(model.bands),
-        "uses": comparison.uses,
-        "disagreement": None if disagreement is None else disagreement.share,
-        "would_be_decided_otherwise": []
-        if disagreement is None
-        else [
-            {"from": one.value, "to": other.value, "count": count}
-            for (one, other), count in disagreement.counts.items()
-        ],
-    }
-
-
-def _print_compared(model: RiskModelTrained, comparison: Compared) -> None:
-    out.print(f"model {model.artefact_sha256}, trained by {model.trainer}")
-    table = Table("band", "uses", "of which fraud", title="Measured when it was trained")
-    for band in model.bands:
-        share = "none came there" if band.precision is None else f"{band.precision:.3f}"
-        table.add_row(band.decision.value, f"{band.count:,}", share)
-    out.print(table)
-    disagreement = comparison.disagreement
-    if disagreement is None:
-        out.print(f"There is no champion to compare it with on the last {comparison.uses:,} uses.")
-        return
-    out.print(
-        f"Of the last {comparison.uses:,} uses {disagreement.share:.3%} would be decided otherwise"
-        " than by the champion:"
-    )
-    for (one, other), count in disagreement.counts.items():
-        out.print(f"  {one.value} -> {other.value}: {count:,}", highlight=False)
-
-
-def _without_reference(model: RiskModelTrained) -> Mapping[str, Any]:
-    """Of a record what somebody would read: the bins are for machines."""
-    return {name: told for name, told in _plain(model).items() if name != "reference"}
 
 
 def _roles(policy: RiskPolicy, sha: str) -> list[str]:
@@ -487,9 +380,9 @@ def run_backtest(
     if plot is not None:
         _draw(tested, plot)
     if as_json:
-        out.out(json.dumps(_backtest_as_json(tested)))
+        out.out(json.dumps(backtest_as_json(tested)))
     else:
-        _print_backtest(tested)
+        print_backtest(tested)
 
 
 def _model_of(bank: "_Bank", named: str) -> Model:
@@ -512,71 +405,6 @@ def _draw(tested: Backtest, file: Path) -> None:
         thresholds = tuple(falling(side.scores, tested.frauds))
         curves[name] = (precision_and_recall(thresholds), side.evaluation.detection)
     file.write_bytes(precision_recall_plot(curves))
-
-
-def _backtest_as_json(tested: Backtest) -> Mapping[str, Any]:
-    return {
-        "position": tested.position,
-        "uses": tested.uses,
-        "of_other_features": tested.other,
-        "frauds": sum(tested.frauds),
-        "fraud_amounts": tested.fraud_amounts,
-        "otherwise": tested.otherwise,
-        "moved": [
-            {"from": one.value, "to": other.value, **_plain(moved)}
-            for (one, other), moved in tested.moved.items()
-        ],
-        "before": _side_as_json(tested.before),
-        "after": _side_as_json(tested.after),
-    }
-
-
-def _side_as_json(side: Side) -> Mapping[str, Any]:
-    return {
-        "decisions": {decision.value: count for decision, count in side.decisions.items()},
-        "frauds_stopped": side.frauds_stopped,
-        "amounts_stopped": side.stopped,
-        "genuine_stopped": side.genuine_stopped,
-        "evaluation": None if side.evaluation is None else _plain(side.evaluation),
-    }
-
-
-def _print_backtest(tested: Backtest) -> None:
-    out.print(
-        f"{tested.uses:,} uses up to position {tested.position:,}, {sum(tested.frauds):,} known to"
-        f" be fraud ({_money(tested.fraud_amounts)}); {tested.otherwise:,} would be decided on"
-        " otherwise"
-    )
-    if tested.other:
-        out.print(f"{tested.other:,} were judged on features that are not computed any more")
-    moved = Table("was", "would be", "uses", "amount", "frauds", "amount of frauds")
-    for (one, other), moving in tested.moved.items():
-        moved.add_row(
-            one.value,
-            other.value,
-            f"{moving.count:,}",
-            _money(moving.amounts),
-            f"{moving.frauds:,}",
-            _money(moving.fraud_amounts),
-        )
-    if tested.moved:
-        out.print(moved)
-    sides = {"as it was": tested.before, "otherwise": tested.after}
-    stopped = Table("", "frauds stopped", "amount", "genuine uses stopped")
-    for name, side in sides.items():
-        stopped.add_row(
-            name, f"{side.frauds_stopped:,}", _money(side.stopped), f"{side.genuine_stopped:,}"
-        )
-    stopped.caption = "stopped: challenged or blocked"
-    out.print(stopped)
-    evaluations = {n: s.evaluation for n, s in sides.items() if s.evaluation is not None}
-    if evaluations:
-        out.print(_evaluation_table(evaluations))
-
-
-def _money(amounts: Mapping[str, int]) -> str:
-    """In minor units: what a currency's major unit is, only GraphQL shows."""
-    return ", ".join(f"{minor:,} {currency}" for currency, minor in sorted(amounts.items())) or "0"
 
 
 @risk.command()
@@ -608,61 +436,15 @@ def drift(
                 raise Failed(str(nothing)) from nothing
         for found in () if dry_run else watched.alarming:
             command = RecordDrift(
-                metric=found.metric, feature=found.feature, value=_finite(found.value)
+                metric=found.metric, feature=found.feature, value=finite(found.value)
             )
             bank.obey(command, "risk drift")
     if as_json:
-        out.out(json.dumps(_watched_as_json(champion, watched)))
+        out.out(json.dumps(watched_as_json(champion, watched)))
     else:
-        _print_watched(champion, watched)
+        print_watched(champion, watched)
     if check and watched.alarming:
         raise typer.Exit(DRIFTED)
-
-
-def _finite(measured: float) -> float:
-    """A band that was never reached before changes by infinitely much."""
-    return min(measured, 1e9)
-
-
-def _watched_as_json(champion: str, watched: Watched) -> Mapping[str, Any]:
-    return {
-        "champion": champion,
-        "since": watched.since.isoformat(),
-        "uses": watched.uses,
-        "measured": [_drift_as_json(found) for found in watched.drifts],
-        "bands": [
-            {
-                "band": band.band.value,
-                "then": band.then,
-                "now": band.now,
-                "standard_errors": band.standard_errors,
-            }
-            for band in watched.bands
-        ],
-        "alarming": [_drift_as_json(found) for found in watched.alarming],
-    }
-
-
-def _drift_as_json(found: Drift) -> Mapping[str, Any]:
-    return {
-        "metric": found.metric.value,
-        "feature": found.feature,
-        "value": _finite(found.value),
-        "level": None if found.level is None else found.level.value,
-    }
-
-
-def _print_watched(champion: str, watched: Watched) -> None:
-    out.print(f"champion {champion}: {watched.uses:,} uses since {watched.since:%Y-%m-%d %H:%M}")
-    table = Table("measured", "of", "value", "level")
-    shown = [*watched.drifts[:10], *[d for d in watched.alarming if d not in watched.drifts[:10]]]
-    for found in shown:
-        level = "" if found.level is None else found.level.value
-        table.add_row(found.metric.value, found.feature, f"{found.value:.4f}", level)
-    out.print(table)
-    alarming = len(watched.alarming)
-    said = f"{alarming} of them somebody should look at" if alarming else "nothing has moved"
-    out.print(said, style="red" if alarming else "green")
 
 
 # --- what all of them need ------------------------------------------------------------------------
@@ -716,27 +498,6 @@ class _Bank:
             raise Failed(f"refused: {_told_why(outcome.message, outcome.details)}")
 
 
-def _evaluation_table(evaluations: Mapping[str, Evaluation]) -> Table:
-    named = ("AUC", "AP", "recall", *(band.value for band in JUDGED))
-    table = Table("", *named)
-    for name, evaluation in evaluations.items():
-        bands = {band.decision: band for band in evaluation.bands}
-        table.add_row(
-            name,
-            f"{evaluation.auc:.4f}",
-            f"{evaluation.average_precision:.4f}",
-            f"{evaluation.detection.recall:.4f}",
-            *(_band_in_words(bands[band]) for band in JUDGED),
-        )
-    rows = ", ".join(f"{e.rows:,} uses, {e.frauds:,} frauds" for e in [*evaluations.values()][:1])
-    table.caption = f"{rows}; recall at 0.1 % false positives; bands: uses, share of fraud"
-    return table
-
-
-def _band_in_words(band: Band) -> str:
-    return f"{band.count:,}" + ("" if band.precision is None else f", {band.precision:.3f}")
-
-
 @contextmanager
 def _of_the_lab() -> Iterator[None]:
     """What is imported here comes with the extra; its own message says so."""
@@ -771,7 +532,7 @@ def _told_why(message: str, details: Mapping[str, Any]) -> str:
 
 
 def _ask(yes: bool, question: str) -> None:
-    if not yes and not typer.confirm(question):
+    if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(FAILED)
 
 
