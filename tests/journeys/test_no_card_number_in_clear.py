@@ -99,6 +99,16 @@ def lived(bank: Served) -> Day:
         elif card == cards[-1]:
             cards.append(issued(bin=AMEX[:6]))
 
+    # It is paid with them, with right and wrong secrets.
+    for card, said in (
+        (visa, {"pin": PIN, "entryMode": "CHIP", "channel": "POINT_OF_SALE"}),
+        (visa, {"pin": WRONG_PIN, "entryMode": "CHIP", "channel": "ATM"}),
+        (cards[-1], {"securityCode": shown["securityCode"], **ONLINE}),
+        (cards[-1], {"securityCode": WRONG_CODE, **ONLINE}),
+        (cards[-1], {"securityCode": WRONG_PIN, **ONLINE}),
+    ):
+        bank.send("authorizeCard", cardId=card, amount=eur("2.00"), **BAKER, **said)
+
     # A card is replaced, and tokens of it are in a wallet.
     bank.send("replaceCard", CARD, cardId=amex, reason="LOST", expiry=EXPIRY)
     new = bank.send(
@@ -108,9 +118,17 @@ def lived(bank: Served) -> Day:
     bank.send("requestToken", cardId=new, wallet="APPLE_PAY", deviceRef="device-7")
 
     _go_wrong(bank, asked, new)
+    assert sum('"AuthorizationDecided"' in answer for answer in day.answers) == AUTHORIZED
     return day
 
 
+BAKER: Final = {
+    "merchant": {"merchantId": "M1", "name": "Baker", "mcc": "5462", "country": "CZ"},
+    "occurredAt": "2026-03-01T12:00:00Z",
+}
+ONLINE: Final = {"entryMode": "ECOMMERCE", "channel": "ECOMMERCE", "device": "phone 1"}
+AUTHORIZED: Final = 4
+"""So many of the payments are judged: what is no security code at all is no payment."""
 BOTH: Final = "NUMBER_AND_CODE"
 NOT_THE_BANK_S: Final = frozenset({"httpx", "httpcore"})
 """Loggers of the test's own client. And the bank's server keeps no log of who asked for which URL,
