@@ -59,7 +59,7 @@ from domain.spending import (
 from tests.cards import BAKER, GROCER, HOTEL, OTHER_CARD, Answer, CardBank, cards_of_ada
 from tests.examples import ACCOUNT, CARD, DAY, NEW_CARD, NOBODY_KNOWN, eur
 
-FUNDS = 300_00
+FUNDS = 900_00
 START = datetime(2024, 3, 1, 22, 58, 30, tzinfo=UTC)
 DAYS_HELD = {"PURCHASE": 7, "PREAUTHORIZATION": 31}
 LAST_DAYS = {
@@ -81,7 +81,7 @@ PASSING = st.sampled_from(
         timedelta(days=31),
     ]
 )
-CONTROLS = (
+CONTROLS: tuple[dict[str, Any], ...] = (
     {"window": SpendWindow.AUTHORIZATION, "amount": eur(90_00)},
     {"window": SpendWindow.DAY, "amount": eur(100_00)},
     {"window": SpendWindow.DAY, "count": 3},
@@ -94,6 +94,12 @@ CONTROLS = (
     {"window": SpendWindow.ALL_TIME, "amount": eur(30_00), "mcc": Only(include=("7011",))},
     {"window": SpendWindow.DAY, "amount": eur(0), "country": Only(include=("HR",))},
     {"window": SpendWindow.MONTH, "count": 4, "mcc": Only(exclude=("5411",))},
+)
+
+ASKED_OF_USAGE = tuple(
+    SpendControl(control_id=NOBODY_KNOWN, **limits)
+    for limits in CONTROLS
+    if limits["window"] is not SpendWindow.AUTHORIZATION
 )
 
 
@@ -489,13 +495,12 @@ class SpendingLaws(RuleBasedStateMachine):
 
     @invariant()
     def usage_is_the_sum_of_what_counts_in_the_window(self) -> None:
-        usage = self.bank.spending.usage
-        for card, controls in self.books.controls.items():
-            line = self.books.lines[card]
-            for control in controls:
-                if control.window is SpendWindow.AUTHORIZATION:
-                    continue
-                for at in (self.bank.at, self.bank.at + timedelta(seconds=59)):
+        """Of every control that there could be, now and at instants where windows end."""
+        usage, now = self.bank.spending.usage, self.bank.at
+        instants = (now, now + timedelta(seconds=60), now + timedelta(days=1))
+        for control in ASKED_OF_USAGE:
+            for at in instants:
+                for line in (CARD, OTHER_CARD):
                     assert usage.of(control, line, at) == self.books.used(control, line, at)
 
     @invariant()
