@@ -82,7 +82,13 @@ RISK_BY_AMOUNT = tuple(
         floor=floor,
         owner="risk",
     )
-    for minor, floor in ((200_00, 0.6), (300_00, 0.72), (400_00, 0.8), (500_00, 0.91), (900_00, 1))
+    for minor, floor in (
+        (200_00, 0.6),
+        (300_00, 0.72),
+        (400_00, 0.8),
+        (500_00, 0.91),
+        (900_00, 1.0),
+    )
 )
 """Above 200.00 a review, above 300.00 an alert too, above 400.00 a challenge, above 500.00 an
 urgent alert, above 900.00 never."""
