@@ -90,6 +90,13 @@ def test_isotonic_calibration_is_a_line_between_its_points(
     assert model(constant, calibration=points).probability(DAYTIME) == pytest.approx(probability)
 
 
+def test_a_model_that_was_prepared_says_the_same() -> None:
+    prepared = model(AMOUNT_THEN_HOUR)
+    prepared.prepare()
+    assert prepared.log_odds(DAYTIME) == model(AMOUNT_THEN_HOUR).log_odds(DAYTIME)
+    assert prepared.contributions(DAYTIME) == model(AMOUNT_THEN_HOUR).contributions(DAYTIME)
+
+
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("asked", [Model.probability, Model.log_odds, Model.contributions])
 def test_a_feature_that_is_no_number_is_not_scored(
