@@ -163,7 +163,9 @@ class RiskDesk:
                 self._failed = None
                 await asyncio.sleep(PAUSE_SECONDS)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._grown.wait(), LOOK_SECONDS)
+                    # Not by `wait_for`: it takes no notice of being cancelled in the same moment.
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._grown.wait()
                 self._grown.clear()
             except LogUnavailable as error:
                 logger.warning("the risk desk does not see the log: %s", error)

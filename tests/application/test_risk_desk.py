@@ -322,3 +322,18 @@ def _a_model() -> bytes:
         cover=(10, 5),
     )
     return written(features=FEATURES, schema_hash=SCHEMA_HASH, trees=[stump])
+
+
+@in_a_loop
+async def test_a_desk_that_has_just_heard_of_something_new_closes_at_once() -> None:
+    """What waits with `asyncio.wait_for` misses that it is to end, if what it waits for happens in
+    the same moment."""
+    log = open_log(bank_codec())
+    for turns in range(5):
+        async with asyncio.timeout(5), RiskDesk(log) as desk:
+            await desk.caught_up()
+            await asyncio.sleep(1.5 * application.risk_desk.PAUSE_SECONDS)
+            desk.grown_to(1)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+    log.close()
