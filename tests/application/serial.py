@@ -31,16 +31,21 @@ Asked = Mapping[UUID, tuple[Any, Origin]]
 
 
 class SerialHistory(InMemoryHistory):
-    """Remembers as well which ids are those of commands, whose streams are no aggregate's."""
+    """Remembers as well which ids are those of commands, whose streams are no aggregate's, and the
+    hashes of the records, on which assessments of risk rest."""
 
     def __init__(self) -> None:
         super().__init__()
         self.recorded: set[UUID] = set()
+        self.heads: dict[UUID, str] = {}
 
     def state(self, aggregate: type[Any], stream_id: UUID) -> Any:
         if stream_id in self.recorded:
             raise NotFound
         return super().state(aggregate, stream_id)
+
+    def head(self, stream_id: UUID) -> str:
+        return self.heads.get(stream_id, GENESIS)
 
     def judge(self, command: Any, origin: Origin) -> Sequence[tuple[UUID, Any]] | Refusal:
         """The (stream, event) pairs that the command writes, or why it is refused."""
@@ -111,6 +116,7 @@ def _judge(
         assert recorded.wrote == tuple((r.stream_id, r.version) for r, _ in written[:-1])
     for record, event in own:
         history.write(record.stream_id, [event], origin.command_id)
+        history.heads[record.stream_id] = record_hash(*record[1:])
         assert len(history.streams[record.stream_id]) == record.version
     history.recorded.add(origin.command_id)
 
