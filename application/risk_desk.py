@@ -18,6 +18,7 @@ from application.event_log import EventLog, LogUnavailable, StoredRecord
 from application.record import record_hash
 from domain.aggregate import permanent_name
 from domain.risk.model import Model, ModelMalformed
+from domain.risk.policy import RiskModelPromoted
 from domain.risk.surroundings import DeviceHistory, MerchantHistory, SharedHistory
 from domain.spending import (
     CardAuthorizationApproved,
@@ -57,6 +58,8 @@ SURROUNDING: Final = {
     )
 }
 """What the shared history is folded from, by permanent name."""
+
+_FOLLOWED: Final = {*SURROUNDING, permanent_name(RiskModelPromoted)}
 
 
 def fold(history: SharedHistory, event: Any, record: StoredRecord) -> None:
@@ -128,7 +131,7 @@ class RiskDesk:
         return self._history.device(device)
 
     def model(self, sha256: str) -> Model | None:
-        """Read when it is first asked for: promotions are rare, and this takes milliseconds."""
+        """As a rule it is ready since it was promoted; who asks sooner waits some milliseconds."""
         model = self._models.get(sha256)
         if model is None and self._missing.get(sha256, 0.0) <= time.monotonic():
             model = self._read_model(sha256)
@@ -141,6 +144,16 @@ class RiskDesk:
     def grown_to(self, position: int) -> None:
         self._head = max(self._head, position)
         self._grown.set()
+
+    async def _make_ready(self, sha256: str) -> None:
+        """Before decisions ask for it: what a model makes of its trees takes 0.1 s."""
+        if sha256 in self._models:
+            return
+        loop = asyncio.get_running_loop()
+        model = await loop.run_in_executor(self._thread, self._read_model, sha256)
+        if model is not None:
+            await loop.run_in_executor(self._thread, model.prepare)
+            self._models[sha256] = model
 
     def _read_model(self, sha256: str) -> Model | None:
         artefact = self._artefacts.find(sha256)
@@ -184,7 +197,10 @@ class RiskDesk:
         before = self._as_of
         told, position = await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
         for i, (event, record) in enumerate(told):
-            fold(self._history, event, record)
+            if isinstance(event, RiskModelPromoted):
+                await self._make_ready(event.artefact_sha256)
+            else:
+                fold(self._history, event, record)
             self._as_of = record.position
             if i % FOLDED_AT_ONCE == FOLDED_AT_ONCE - 1:
                 await asyncio.sleep(0)
@@ -192,6 +208,6 @@ class RiskDesk:
         return position - before < STRETCH
 
     def _read(self) -> tuple[list[tuple[Any, StoredRecord]], int]:
-        records, position = self._log.told(SURROUNDING.keys(), self._as_of, STRETCH)
+        records, position = self._log.told(_FOLLOWED, self._as_of, STRETCH)
         decode = self._log.codec.decode
         return [(decode(r.topic, r.state).data, r) for r in records], position
