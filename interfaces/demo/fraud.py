@@ -13,7 +13,7 @@ from uuid import UUID
 from domain.authorizing import RecordFraudLabel, alert_of
 from domain.risk.alert import ConfirmAlert, DismissAlert, InvestigateAlert
 from domain.value import changed
-from interfaces.demo.cards import CUSTOMER, Cards, Carried
+from interfaces.demo.cards import CUSTOMER, Cards, Carried, fingerprint
 from interfaces.demo.merchants import BRANCHES, FILMS, PHONES, POSTERS, Shop, Trade
 from interfaces.demo.steps import Became
 from interfaces.demo.teller import Teller
@@ -24,14 +24,12 @@ LEAKED: Final = date(2025, 11, 3)
 """Since then somebody has the numbers of the cards that were used at POSTERS."""
 LEAK_DAYS: Final = 18
 COMPLAINT: Final = timedelta(days=4)
-"""So long it takes customers to look at their statements."""
+"""So long it takes customers to look at their statements, or to answer."""
 HARVEST: Final = LEAKED + timedelta(days=14)
 """The day on which many of those cards are used within an hour."""
 
 STOLEN: Final = date(2025, 12, 4)
 NEW_DEVICES: Final = date(2025, 11, 27)
-
-THIEF: Final = ("device of nobody known", "address of nobody known")
 
 
 class Fraud:
@@ -60,8 +58,9 @@ class Fraud:
             self._cards.plan(at, self._pays_with(victim))
 
     def _pays_with(self, victim: Carried) -> Callable[[datetime], object]:
-        device, address = THIEF
-        thief = changed(victim, device=device, address=address)
+        thief = changed(
+            victim, device=fingerprint("a thief's device"), address=fingerprint("a thief's address")
+        )
 
         def pays(at: datetime) -> None:
             minor = self._random.randrange(POSTERS.cheapest, POSTERS.dearest)
@@ -74,7 +73,7 @@ class Fraud:
         return pays
 
     def _complains(self, victim: Carried, asked: UUID, at: datetime) -> None:
-        """Of what was paid: nobody sees on his statement what was declined."""
+        """Of what is on his statement, and of what the bank stopped and asks him about."""
         label = RecordFraudLabel(
             card_id=victim.card_id,
             authorization_id=asked,
@@ -82,7 +81,7 @@ class Fraud:
             source="customer",
             learnt_at=at,
         )
-        self._teller.give_if(asked, Became.APPROVED, label, CUSTOMER)
+        self._teller.give(label, CUSTOMER)
 
     def _looked_into(self, at: datetime) -> None:
         """The last of that night, by an analyst who is not done with it yet."""
@@ -102,7 +101,11 @@ class Fraud:
 
         def tries(minute: int, minor: int, device: int | None) -> None:
             shop = kiosk if device is None else PHONES
-            thief = changed(carried, device=f"phone {device} of a thief", address=f"cafe {device}")
+            thief = changed(
+                carried,
+                device=fingerprint(f"stolen phone {device}"),
+                address=fingerprint(f"cafe {device}"),
+            )
 
             def pays(at: datetime) -> None:
                 attempts.append(self._cards.asks(thief, shop, minor, at))
@@ -122,9 +125,14 @@ class Fraud:
         ):
             tries(minute, minor, device)
         self._cards.plan(at + timedelta(minutes=100), noticed)
-        self._cards.plan(
-            at + timedelta(hours=3), lambda at: self._confirmed(attempts[0], "she is at home", at)
-        )
+
+        def tells(at: datetime) -> None:
+            """An analyst asks her about the first, and she says of the others too what they are."""
+            self._confirmed(attempts[0], "the customer is at home", at)
+            for asked in attempts[1:]:
+                self._complains(carried, asked, at)
+
+        self._cards.plan(at + timedelta(hours=3), tells)
 
     def _buys(self, carried: Carried, shop: Shop, minor: int, at: datetime) -> None:
         self._cards.buys(carried, shop, minor, at)
@@ -140,7 +148,7 @@ class Fraud:
         attempts: list[UUID] = []
 
         def pays(number: int) -> Callable[[datetime], object]:
-            used = changed(carried, device=f"{carried.device}, screen {number}")
+            used = changed(carried, device=fingerprint(f"{carried.device}, screen {number}"))
 
             def pay(at: datetime) -> None:
                 attempts.append(self._cards.pays(used, FILMS, FILMS.cheapest, at))

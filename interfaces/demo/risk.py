@@ -1,8 +1,8 @@
 """How the demo bank comes by its risk policy, and by a model that was trained elsewhere.
 
 The model is shipped: training one takes labelled transactions of half a year. It was trained on
-those of the Fraud Detection Handbook, which are simulated, through the log of a bank into which
-they were imported; `risk_model.record.json` says how.
+those of the Fraud Detection Handbook, which are simulated, and beside every log; its record says
+how. `python -m interfaces.risk_lab.evaluate` makes both files again.
 """
 
 import gzip
@@ -36,7 +36,7 @@ def shipped_record() -> RecordTrainedModel:
     if record.feature_schema != SCHEMA_HASH:
         raise ModelDoesNotFit(
             "the risk model that comes with the demo was trained on other features than are "
-            "computed today: it has to be trained again (`ledgertwin risk train`)"
+            "computed today: see interfaces/demo/risk.py for how to train it again"
         )
     return record
 

@@ -37,7 +37,7 @@ from domain.restriction import Direction
 from domain.spending import AuthorizationKind
 from domain.transfer import ReverseMovement, WaiveFee
 from domain.value import changed, value
-from interfaces.demo.cards import Cards, Carried
+from interfaces.demo.cards import Cards, Carried, fingerprint
 from interfaces.demo.fraud import NEW_DEVICES, STOLEN, Fraud
 from interfaces.demo.merchants import (
     BRANCHES,
@@ -189,8 +189,8 @@ class _Year:
                 card_id=teller.issue_card(customer, current, OPENED),
                 account_id=current,
                 country=self._people[number - 1].country,
-                device=f"device of customer {number}",
-                address=f"address of customer {number}",
+                device=fingerprint(f"device of customer {number}"),
+                address=fingerprint(f"address of customer {number}"),
             )
         if number % 2:
             savings = teller.open(customer, Product.SAVINGS, "EUR", since)
