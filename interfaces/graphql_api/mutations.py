@@ -4,12 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import field
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 import strawberry
-from strawberry.utils.str_converters import to_snake_case
+from strawberry.utils.str_converters import to_camel_case, to_snake_case
 
 from application import commands
 from application.commands import Origin, Outcome
@@ -27,6 +27,7 @@ from interfaces.graphql_api.inputs import (
     Given,
     Malformed,
     command_input,
+    malformed,
     meta_of,
 )
 from interfaces.graphql_api.scalars import Position
@@ -65,6 +66,21 @@ class Offered:
     fill: Fill | None = None
 
 
+HAPPENED: Final = ("occurred_at", "learnt_at")
+"""Fields of commands that say when something happened in the world. The domain has no clock to
+judge them by, and what happened in a year to come would make a card's whole history long ago."""
+
+CLOCKS_DIFFER: Final = timedelta(hours=1)
+"""How far the clock of whoever reports may be ahead."""
+
+
+def _refuse_future(values: Given, now: datetime) -> None:
+    for name in HAPPENED:
+        at = values.get(name)
+        if isinstance(at, datetime) and at.tzinfo is not None and at > now + CLOCKS_DIFFER:
+            raise malformed(to_camel_case(name), "past", "that has not happened yet")
+
+
 @value
 class Mutation:
     """One command's way in and out."""
@@ -91,9 +107,11 @@ class Mutation:
 
     async def _answer(self, context: Context, given: Given) -> Any:
         meta = meta_of(given)
-        today = context.clock().astimezone(UTC).date()
+        now = context.clock().astimezone(UTC)
+        today = now.date()
         try:
             values = self.input.values_of(given, meta, today)
+            _refuse_future(values, now)
             filled = await self.fill(context, meta, given, values) if self.fill else {}
             command = self.command(**{**values, **filled})
             outcome = await self._outcome(context, given, meta, command, today, filled)

@@ -1,5 +1,6 @@
 """Card authorizations over HTTP: what the network is told, and what the bank shows of it."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -133,6 +134,13 @@ def test_a_challenge_that_is_passed_is_approved(bank: Served, card: str) -> None
     )
     assert (passed["outcome"], passed["approved"]["amount"]) == ("APPROVED", "85.00")
     assert passed["authorization"]["uuid"] == uuid
+
+
+def test_what_has_not_happened_yet_is_no_command(bank: Served, card: str) -> None:
+    soon = (bank.now() + timedelta(minutes=59)).isoformat()
+    later = (bank.now() + timedelta(minutes=61)).isoformat()
+    assert authorize(bank, card, occurredAt=soon)["outcome"] == "APPROVED"
+    assert issues(authorize(bank, card, occurredAt=later)) == [(["occurredAt"], "past")]
 
 
 def test_a_repeated_authorization_is_told_the_same(bank: Served, card: str) -> None:
