@@ -127,8 +127,8 @@ class Laws(RuleBasedStateMachine):
 
     @initialize(funds=st.integers(100_00, 1_000_00))
     def a_bank_is_founded(self, funds: int) -> None:
-        """Two customers and one who is being examined; accounts in euros and yen; two cards; and
-        rules by which large amounts are risky."""
+        """Two customers and one who is being examined; accounts in euros and yen; two cards, and
+        one where there is no money; and rules by which large amounts are risky."""
         for command in (*_introduction(CUSTOMERS[0]), *_introduction(CUSTOMERS[1])):
             self.ask(command)
         for command in _introduction(CUSTOMERS[2])[:2]:
@@ -144,6 +144,7 @@ class Laws(RuleBasedStateMachine):
         self.ask(deposit)
         self.ask(_card(CARDS[0], CardType.VIRTUAL))
         self.ask(_card(CARDS[1], CardType.PHYSICAL))
+        self.ask(replace(_card(CARDS[3], CardType.VIRTUAL), account_id=ACCOUNTS[1]))
         self.ask(PublishRules(rules=RULES, publisher="chief"))
 
     @invariant()
@@ -282,12 +283,24 @@ def _is_held(books: Auditor, authorization_id: UUID) -> bool:
 
 
 def _uses(books: Auditor) -> Targets:
-    """A card; now and then, more for what it holds already."""
+    """A card; or, of four, more for what one holds already."""
+    cards = sorted(books.cards)
+    yield from ({"card_id": card} for card in cards)
     for authorization_id, known in books.authorizations.items():
-        if _is_held(books, authorization_id):
+        if _is_held(books, authorization_id) and known.standing == "APPROVED":
             yield {"card_id": known.card_id, "increments": authorization_id}
-    yield from ({"card_id": card} for card in sorted(books.cards, reverse=True))
-    yield from ({"card_id": card} for card in sorted(books.cards)[:1])
+    yield from ({"card_id": card} for card in cards[1::-1])
+
+
+APPROVED = _authorizations("APPROVED")
+
+
+def _cleared(books: Auditor) -> Targets:
+    """What has been approved; and cards whose account has ended, which is cleared all the same."""
+    yield from APPROVED(books)
+    for card_id, card in books.cards.items():
+        if books.pages[card.account_id].ended:
+            yield {"card_id": card_id}
 
 
 def _empty(books: Auditor) -> Targets:
@@ -300,8 +313,6 @@ def _empty(books: Auditor) -> Targets:
 def _alerts(books: Auditor) -> Targets:
     return ({"alert_id": alert} for alert in books.alerts)
 
-
-APPROVED = _authorizations("APPROVED")
 
 TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     ReverseMovement: _movements,
@@ -329,8 +340,8 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     AdviseAuthorization: APPROVED,
     ReverseAuthorization: APPROVED,
     ExpireAuthorization: _authorizations("APPROVED", "CHALLENGED"),
-    ClearCardTransaction: APPROVED,
-    ClearCardRefund: APPROVED,
+    ClearCardTransaction: _cleared,
+    ClearCardRefund: _cleared,
     CompleteChallenge: _authorizations("CHALLENGED"),
     RecordFraudLabel: _authorizations("APPROVED", "CHALLENGED", "DECLINED", kept=True),
     InvestigateAlert: _alerts,
@@ -362,7 +373,8 @@ BY_CARD = (
 )
 
 WITHOUT_MONEY = (
-    *(RequestToken, ConfirmToken, ActivateToken, SuspendToken, ResumeToken, DeactivateToken),
+    *(RequestToken, ConfirmToken, ActivateToken, SuspendToken, SuspendToken, ResumeToken),
+    *(ResumeToken, ResumeToken, DeactivateToken),
     *(RecordTrainedModel, PromoteModel, RetireModel, RecordDrift, PublishRules),
     *(FreezeCard, UnfreezeCard, SetSpendControl, RemoveSpendControl, SetPin, TryPin, UnblockPin),
 )

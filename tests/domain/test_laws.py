@@ -22,7 +22,7 @@ def seeded(laws: type[Laws], reached: Counter[str]) -> type[Laws]:
 def test_arbitrary_commands_reach_every_event() -> None:
     reached: Counter[str] = Counter()
     # Few examples for each of many seeds: after the first ten, Hypothesis mostly varies old ones.
-    for number, laws in enumerate((BankLaws, BankLaws, CardLaws, QuietLaws) * 6):
+    for number, laws in enumerate((BankLaws, BankLaws, CardLaws, QuietLaws) * 7):
         run_state_machine_as_test(
             seed(number)(seeded(laws, reached)),
             settings=settings(
