@@ -99,6 +99,15 @@ class Story:
     """The SHA-256 of the artefact that judges cards."""
 
 
+@value
+class Journey:
+    """Of somebody who leaves home on the first day and is there again on the last."""
+
+    first: date
+    last: date
+    country: str
+
+
 def story(seed: int = SEED) -> Story:
     """The whole year."""
     return _Year(seed).told()
@@ -114,8 +123,8 @@ class _Year:
         self._savings: dict[int, UUID] = {}
         self._foreign: dict[int, UUID] = {}
         self._carried: dict[int, Carried] = {}
-        self._away: dict[int, tuple[date, date, str]] = {}
-        """Who travels: from when to when, and where."""
+        self._journeys: dict[int, Journey] = {}
+        """The latest of each."""
         self._cards = Cards(self._random, self._teller)
         self._fraud = Fraud(self._random, self._teller, self._cards)
         self._fees: dict[int, UUID] = {}
@@ -316,24 +325,26 @@ class _Year:
 
     def _whereabouts(self, person: Person, day: date) -> str | None:
         """A country; None on the days of coming and going."""
-        first, last, where = self._away.get(person.number, (day, day, person.country))
-        if not first <= day <= last or first == last:
+        journey = self._journeys.get(person.number)
+        if journey is None or not journey.first <= day <= journey.last:
             return person.country
-        return where if first < day < last else None
+        return journey.country if journey.first < day < journey.last else None
 
     def _travels(self, person: Person, carried: Carried, day: date) -> None:
-        """Two to four nights in a hotel in another country."""
-        where = self._random.choice([c for c in COUNTRIES if c != person.country])
-        (hotel,) = BRANCHES[Trade.HOTEL, where]
-        minor, nights = (
-            self._random.randrange(hotel.cheapest, hotel.dearest, 500),
-            self._random.randrange(2, 5),
-        )
-        if self._away.get(person.number, (day, day))[1] > day:
+        """Three nights in a hotel in another country; but who is robbed was never away."""
+        country = self._random.choice([c for c in COUNTRIES if c != person.country])
+        (hotel,) = BRANCHES[Trade.HOTEL, country]
+        minor, nights = self._random.randrange(hotel.cheapest, hotel.dearest, 500), 3
+        latest = self._journeys.get(person.number)
+        away = latest is not None and day <= latest.last
+        if (
+            away
+            or person.number == ROBBED
+            or not self._affords(carried.account_id, 2 * minor * nights)
+        ):
             return
-        if not self._affords(carried.account_id, 2 * minor * nights):
-            return
-        self._away[person.number] = (day, day + timedelta(days=nights), where)
+        last = day + timedelta(days=nights)
+        self._journeys[person.number] = Journey(first=day, last=last, country=country)
         self._cards.plan(
             _at(day, 18), lambda at: self._cards.stays(carried, hotel, minor, nights, at)
         )
