@@ -26,6 +26,7 @@ from domain.postings import GL
 from domain.risk.alert import AlertStatus, ConfirmAlert, InvestigateAlert, RiskAlert
 from domain.risk.assessment import AlertSeverity, Assessment, RiskDecision
 from domain.risk.behaviour import Behaviour, within
+from domain.risk.policy import ModelRole, PromoteModel
 from domain.spending import (
     Attempt,
     Attempted,
@@ -33,6 +34,7 @@ from domain.spending import (
     AuthorizationKind,
     AuthorizationStatus,
     CardAuthorizationApproved,
+    CardAuthorizationDeclined,
     CardRefundCleared,
     CardSpending,
     DeclineReason,
@@ -58,6 +60,7 @@ from tests.projections.card_histories import (
     two_cards,
 )
 from tests.projections.histories import Chronicle, MemoryLog, in_the_role
+from tests.projections.test_risk_policy_folds import ARTEFACTS, trained
 from tests.projections.test_runner import assert_shown
 
 FIRST = UUID(int=0xF1)
@@ -214,9 +217,11 @@ def test_every_attempt_is_shown_once_with_the_last_word_on_it(chronicle: Chronic
     last = {(event.attempt.authorization_id,): event for _, event in attempted(chronicle)}
     assert rows.keys() == last.keys()
     for key, row in rows.items():
-        declined = row.status is AuthorizationStatus.DECLINED
-        assert row.decline_reasons == (last[key].reasons if declined else ())
-        assert isinstance(last[key], CardAuthorizationApproved) == (row.code is not None)
+        word = last[key]
+        reasons = word.reasons if isinstance(word, CardAuthorizationDeclined) else ()
+        assert row.decline_reasons == reasons
+        assert (row.status is AuthorizationStatus.DECLINED) == bool(reasons)
+        assert (row.code is not None) == isinstance(word, CardAuthorizationApproved)
 
 
 @given(card_chronicles())
@@ -477,14 +482,14 @@ def busy_cards() -> Chronicle:
     """Every amount in turn, with what follows, so that every kind of row is there."""
     chronicle = two_cards()
     for n, minor in enumerate((10_00, 41_00, 61_00, 81_00, 92_00, 96_00, 5_00, 0)):
-        command = authorize(
+        asking = authorize(
             minor,
             authorization_id=UUID(int=0x100 + n),
             occurred_at=NOON + timedelta(seconds=30 * n),
             device=f"{n:032x}",
             address=f"{n:032x}",
         )
-        chronicle.execute(command, command.authorization_id)
+        chronicle.execute(asking, asking.authorization_id)
     first, reversing = UUID(int=0x100), UUID(int=0x201)
     commands = (
         cleared(4_00, authorization_id=first, final=False)[1],
@@ -493,6 +498,8 @@ def busy_cards() -> Chronicle:
         ),
         InvestigateAlert(alert_id=alert_of(UUID(int=0x104)), analyst="ann", at=NOON),
         ConfirmAlert(alert_id=alert_of(UUID(int=0x104)), analyst="ann", at=NOON, note="nul\x00"),
+        trained(ARTEFACTS[0]),
+        PromoteModel(artefact_sha256=ARTEFACTS[0], role=ModelRole.CHALLENGER, approver="bea"),
     )
     for n, command in enumerate(commands):
         chronicle.execute(command, UUID(int=0x200 + n))
