@@ -300,7 +300,7 @@ def test_every_leg_is_posted_to_its_account_of_the_ledger() -> None:
     assert ledger_after(deposited(100_00), captured(10_00, 0, 90_00)) == {
         (GL.TILL_CASH, "EUR"): (100_00, 0),
         (GL.CUSTOMER_DEPOSITS, "EUR"): (10_00, 100_00),
-        (GL.CARD_SETTLEMENT, "EUR"): (0, 10_00),
+        (GL.NOSTRO, "EUR"): (0, 10_00),
     }
 
 
