@@ -136,7 +136,7 @@ def _refuse(broken: str) -> None:
 
 
 def measure(
-    folder: Path, *, until: date, delay_days: int, parameters: Parameters, since: date
+    folder: Path, *, until: date, delay_days: int, since: date, customers: int | None = None
 ) -> Result:
     """Train on what was known before `until`, and measure on what came then.
 
@@ -147,7 +147,10 @@ def measure(
     told: list[tuple[date, int]] = []
     scenarios = _scenarios(folder)
     began = time.monotonic()
-    with Transactions.opened(folder, Selection()) as transactions, progress() as bar:
+    with (
+        Transactions.opened(folder, Selection(customers=customers)) as transactions,
+        progress() as bar,
+    ):
         counter = Bar(bar, f"folding, labels after {delay_days} d", _rows(transactions))
         for row, vector in folded(transactions, delay):
             table.add(row.at, vector, fraud=row.fraudulent)
@@ -165,7 +168,7 @@ def measure(
         testing=testing,
     )
     began = time.monotonic()
-    trained = train(table, periods, parameters)
+    trained = train(table, periods, Parameters())
     seconds = time.monotonic() - began
     rows = table.within(testing)
     vectors, frauds = rows.matrix.tolist(), rows.frauds.tolist()
@@ -248,6 +251,9 @@ def main(  # noqa: PLR0913, PLR0917 -- the options
     since: Annotated[
         datetime, typer.Option(formats=["%Y-%m-%d"], help="Train on what happened since.")
     ] = datetime(2018, 4, 1),  # noqa: DTZ001 -- a day
+    customers: Annotated[
+        int | None, typer.Option(min=1, help="Only those with the lowest numbers, so many.")
+    ] = None,
     labels_after: Annotated[
         list[int] | None, typer.Option(help="Days until a fraud is learnt of; 7 and 1 by default.")
     ] = None,
@@ -260,8 +266,8 @@ def main(  # noqa: PLR0913, PLR0917 -- the options
                 folder,
                 until=until.date(),
                 delay_days=days,
-                parameters=Parameters(),
                 since=since.date(),
+                customers=customers,
             )
             _print(result)
             results.append(result)
