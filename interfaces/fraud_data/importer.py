@@ -1,10 +1,10 @@
 """Sends labelled transactions through the bank: many at once, each card's own in their order.
 
-What one card has done is known to the bank up to its last use. What was done at a terminal, and the
-frauds known there, the risk desk reads from the log a moment later: here, where a day takes seconds,
-that may be some hours by the clock of the transactions. Every decision records the position up to
-which the desk had read (`as_of`), so it can be taken again; two imports of the same files do not
-come to the same positions.
+What one card has done is known to the bank up to its last use. What was done at a terminal, and
+which frauds are known there, the risk desk reads from the log a moment later: here, where a day
+takes seconds, that may be an hour by the clock of the transactions. Every decision records the
+position up to which the desk had read (`as_of`), so it can be taken again; but two imports of the
+same files do not come to the same positions.
 """
 
 import asyncio
