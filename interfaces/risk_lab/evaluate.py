@@ -135,8 +135,14 @@ def _refuse(broken: str) -> None:
     raise FraudDataError(broken)
 
 
-def measure(
-    folder: Path, *, until: date, delay_days: int, since: date, customers: int | None = None
+def measure(  # noqa: PLR0913 -- the dates and the rest, each by its name
+    folder: Path,
+    *,
+    since: date,
+    until: date,
+    tested_until: date | None,
+    delay_days: int,
+    customers: int | None,
 ) -> Result:
     """Train on what was known before `until`, and measure on what came then.
 
@@ -145,6 +151,7 @@ def measure(
     delay = timedelta(days=delay_days)
     table = TrainingSet(features=FEATURES, schema_hash=SCHEMA_HASH)
     told: list[tuple[date, int]] = []
+    after = tested_until or date.max
     scenarios = _scenarios(folder)
     began = time.monotonic()
     with (
@@ -154,7 +161,7 @@ def measure(
         counter = Bar(bar, f"folding, labels after {delay_days} d", _rows(transactions))
         for row, vector in folded(transactions, delay):
             table.add(row.at, vector, fraud=row.fraudulent)
-            if row.at.date() >= until:
+            if until <= row.at.date() < after:
                 told.append((row.at.date(), scenarios.get(row.transaction_id, 0)))
             counter.count()
         counter.show()
@@ -248,6 +255,9 @@ def main(  # noqa: PLR0913, PLR0917 -- the options
     until: Annotated[
         datetime, typer.Option(formats=["%Y-%m-%d"], help="Train on what was known that day.")
     ] = datetime(2018, 7, 15),  # noqa: DTZ001 -- a day
+    tested_until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Measure on what came before.")
+    ] = None,
     since: Annotated[
         datetime, typer.Option(formats=["%Y-%m-%d"], help="Train on what happened since.")
     ] = datetime(2018, 4, 1),  # noqa: DTZ001 -- a day
@@ -264,9 +274,10 @@ def main(  # noqa: PLR0913, PLR0917 -- the options
         for days in labels_after or [7, 1]:
             result = measure(
                 folder,
-                until=until.date(),
-                delay_days=days,
                 since=since.date(),
+                until=until.date(),
+                tested_until=None if tested_until is None else tested_until.date(),
+                delay_days=days,
                 customers=customers,
             )
             _print(result)
