@@ -327,7 +327,8 @@ def _changes(  # noqa: C901, PLR0911 -- one flat match over every event, as in t
             kept = (*row.declined_increments, declined)[-DECLINED_INCREMENTS_KEPT:]
             return {"declined_increments": kept}
         case CardAuthorizationAdvised(amount=amount):
-            return {"approved": row.cleared + amount.minor, "held": amount.minor}
+            advised = {"approved": row.cleared + amount.minor, "held": amount.minor}
+            return advised if amount.minor else {**advised, "status": _over(row.cleared)}
         case CardAuthorizationReversed():
             return _reversed(row, event)
         case CardAuthorizationExpired():
@@ -337,13 +338,11 @@ def _changes(  # noqa: C901, PLR0911 -- one flat match over every event, as in t
             status = row.status if held else AuthorizationStatus.CLEARED
             return {"cleared": row.cleared + amount.minor, "held": held, "status": status}
         case CardForcePosted(amount=amount):
-            if row.status not in _OVER or not row.approved:
+            if not _late(row, event):
                 return {}
             return {"cleared": row.cleared + amount.minor, "status": AuthorizationStatus.CLEARED}
         case CardRefundCleared(amount=amount):
-            if not row.approved and row.status is not AuthorizationStatus.CHALLENGED:
-                return {}
-            return {"refunded": row.refunded + amount.minor}
+            return {"refunded": row.refunded + amount.minor - event.unmatched.minor}
         case FraudLabelRecorded():
             return {
                 "fraudulent": event.fraudulent,
@@ -361,7 +360,20 @@ def _reversed(row: AuthorizationRow, event: CardAuthorizationReversed) -> dict[s
         cleared -= event.amount.minor
     else:
         held -= event.amount.minor
-    status = row.status
-    if event.remaining.minor == 0:
-        status = AuthorizationStatus.CLEARED if cleared else AuthorizationStatus.REVERSED
+    status = row.status if event.remaining.minor else _over(cleared)
     return {"held": held, "cleared": cleared, "status": status}
+
+
+def _over(cleared: int) -> AuthorizationStatus:
+    return AuthorizationStatus.CLEARED if cleared else AuthorizationStatus.REVERSED
+
+
+def _ended(cleared: int) -> AuthorizationStatus:
+    """Of one that nothing is held for any more."""
+    return AuthorizationStatus.CLEARED if cleared else AuthorizationStatus.REVERSED
+
+
+def _late(row: AuthorizationRow, event: CardForcePosted) -> bool:
+    """Whether a clearing is of something that was approved on that card, and has ended."""
+    only_asked = row.status is AuthorizationStatus.CLEARED and not (row.approved or row.cleared)
+    return row.status in _OVER and row.line == event.kind.line and not only_asked
