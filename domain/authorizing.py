@@ -6,6 +6,7 @@ refund) cannot be refused at all: the bank is obliged to post it, whatever has b
 and of the account. Only what makes no sense is refused, as everywhere.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum, unique
@@ -67,6 +68,9 @@ HELD_DAYS: Final = {
     AuthorizationKind.PREAUTHORIZATION: timedelta(days=31),
 }
 """How long money is held; a later clearing is posted all the same. The networks' usual figures."""
+
+_MCC: Final = re.compile(r"[0-9]{4}")
+_COUNTRY: Final = re.compile(r"[A-Z]{2}")
 
 CENTURY: Final = range(2000, 2100)
 """The years of a card's expiry, and of all that is done with it."""
@@ -241,6 +245,11 @@ class TimeMalformed(Refusal):
     message = "a time is of this century, and says how far it is from UTC"
 
 
+class MerchantMalformed(Refusal):
+    code = "MERCHANT_MALFORMED"
+    message = "a merchant has an id, a category of four digits and a country of two capital letters"
+
+
 class AmountNegative(Refusal):
     code = "AMOUNT_NEGATIVE"
     message = "an authorization is of zero or more"
@@ -403,9 +412,11 @@ def complete_challenge(command: CompleteChallenge, history: History) -> Decision
 @deciding(AdviseAuthorization, _beside_card, card_id=Card)
 def advise_authorization(command: AdviseAuthorization, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
-    desk.require_amount(command.amount)
     at = _instant(command.occurred_at)
     original = desk.open_authorization(command.authorization_id, command.card_id)
+    if original is None or command.amount.minor:  # zero: nothing was taken of what is held
+        desk.require_amount(command.amount)
+    desk.require_currency(command.amount)
     if original is not None:
         held_as, delta = original.attempt.authorization_id, command.amount.minor - original.held
         advised = CardAuthorizationAdvised(
@@ -414,6 +425,8 @@ def advise_authorization(command: AdviseAuthorization, history: History) -> Deci
             amount=command.amount,
             occurred_at=at,
         )
+        if command.amount.minor == 0:
+            return desk.writes([advised], [desk.account.release_hold(held_as, "nothing was taken")])
         adjusted = (
             [desk.account.adjust_hold(held_as, desk.money(delta), forced=True)] if delta else []
         )
@@ -450,13 +463,19 @@ def reverse_authorization(command: ReverseAuthorization, history: History) -> De
         found.attempt.kind is AuthorizationKind.FINANCIAL
         and found.status is AuthorizationStatus.CLEARED
     )
+    challenged = found.status is AuthorizationStatus.CHALLENGED
     left = found.cleared - found.forced - found.refunded if at_once else found.held
+    if challenged:
+        left = found.attempt.amount.minor
     if left <= 0:
         raise ReversalUnmatched(status=found.status)
     amount = command.amount or desk.money(left)
     desk.require_amount(amount)
     if amount.minor > left:
         raise OverReversalAttempted(left={"minor": left, "currency": amount.currency})
+    if challenged:  # nobody waits for the customer's answer any more
+        failed = [DeclineReason.CHALLENGE_FAILED]
+        return desk.writes([_declined(found.attempt, failed, challenged=True)])
     rest = left - amount.minor
     reversed_ = CardAuthorizationReversed(
         authorization_id=command.authorization_id,
@@ -506,6 +525,7 @@ def expire_authorization(command: ExpireAuthorization, history: History) -> Deci
 def clear_card_transaction(command: ClearCardTransaction, history: History) -> Decision:
     desk = _Desk.of(command.card_id, history)
     desk.require_amount(command.amount)
+    _merchant(command.merchant)
     found = desk.open_authorization(command.authorization_id, command.card_id)
     if found is not None:
         return _cleared(command, found, desk)
@@ -540,7 +560,7 @@ def clear_card_refund(command: ClearCardRefund, history: History) -> Decision:
         card_id=command.card_id,
         amount=command.amount,
         unmatched=desk.money(max(command.amount.minor - left, 0)),
-        merchant=command.merchant,
+        merchant=_merchant(command.merchant),
         occurred_at=_instant(command.occurred_at),
         authorization_id=command.authorization_id,
         reference=command.reference,
@@ -595,6 +615,17 @@ def _instant(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
+def _merchant(merchant: Merchant) -> Merchant:
+    """Spend controls filter by these, and usage is summed by them."""
+    if not (
+        merchant.merchant_id
+        and _MCC.fullmatch(merchant.mcc)
+        and _COUNTRY.fullmatch(merchant.country)
+    ):
+        raise MerchantMalformed
+    return merchant
+
+
 def _attempt(
     command: AuthorizeCard | AdviseAuthorization | ClearCardTransaction,
     desk: _Desk,
@@ -609,7 +640,7 @@ def _attempt(
         "customer_id": card.customer_id,
         "account_id": desk.account_id,
         "amount": command.amount,
-        "merchant": command.merchant,
+        "merchant": _merchant(command.merchant),
         "entry_mode": command.entry_mode,
         "channel": command.channel,
         "occurred_at": _instant(command.occurred_at),

@@ -433,11 +433,11 @@ class CardSpending(Aggregate[Never, CardSpendingEvent]):
                 )
                 return new._kept(grown)
             case CardAuthorizationAdvised(authorization_id=id, amount=amount):
-                advised = changed(
-                    self.in_flight[id],
-                    approved=self.in_flight[id].cleared + amount.minor,
-                    held=amount.minor,
-                )
+                old = self.in_flight[id]
+                advised = changed(old, approved=old.cleared + amount.minor, held=amount.minor)
+                if amount.minor == 0:
+                    cleared, reversed_ = AuthorizationStatus.CLEARED, AuthorizationStatus.REVERSED
+                    advised = changed(advised, status=cleared if old.cleared else reversed_)
                 return new._kept(advised)
             case CardAuthorizationReversed():
                 return new._reversed(event)

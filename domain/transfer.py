@@ -19,6 +19,7 @@ from domain.aggregate import command
 from domain.decision import Decision, History, deciding
 from domain.money import Money
 from domain.refusal import NotFound, Refusal
+from domain.spending import CardSpendingEvent
 
 # --- commands -------------------------------------------------------------------------------------
 
@@ -99,6 +100,8 @@ def make_transfer(command: Transfer, history: History) -> Decision:
 def reverse_movement(command: ReverseMovement, history: History) -> Decision:
     history.state(Account, command.account_id).require_known()
     originals = list(_movements(command.original_id, history))
+    if any(isinstance(e, CardSpendingEvent) for _, e in history.written_by(command.original_id)):
+        raise NotReversible  # merchants reverse and refund: the card's spending must know of it
     if all(account_id != command.account_id for account_id, _ in originals):
         raise NotFound
     return [

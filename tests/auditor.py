@@ -42,7 +42,9 @@ from domain.spending import (
     CardAuthorizationChallenged,
     CardAuthorizationDeclined,
     CardAuthorizationIncremented,
+    Merchant,
 )
+from domain.value import changed
 
 CREDITS: Final = {"PAYMENT", "CARD", "INTEREST", "LOAN", "ACH_RETURN", "CHARGEBACK", "LEGAL"}
 DEBITS: Final = {
@@ -170,6 +172,7 @@ class AuthorizationPage:
     kind: str
     standing: str
     due: datetime
+    asked: int
     left: int = 0
 
 
@@ -177,6 +180,7 @@ class Auditor:
     def __init__(self) -> None:
         self.pages: dict[UUID, Page] = {}
         self.moved: dict[UUID, list[Moved]] = {}
+        self.by_cards: set[UUID] = set()
         self.holds: list[tuple[UUID, UUID]] = []
         """Every (account, hold) there ever was, resolved ones too."""
         self.spend_controls: set[tuple[UUID, UUID]] = set()
@@ -246,8 +250,11 @@ class Auditor:
                 page = self._page_of(command)
                 return page is not None and self._must_post(page, command.amount, command)
             case authorizing.AdviseAuthorization():
-                page = self._page_of(command)
-                return page is not None and page.deals_in(command.amount)
+                page, hold = self._page_of(command), self._pending(command)
+                if page is None or (hold is None and not self._is_merchant(command.merchant)):
+                    return False
+                unused = hold is not None and command.amount.minor == 0
+                return page.deals_in(changed(command.amount, minor=1) if unused else command.amount)
             case authorizing.ReverseAuthorization():
                 left, page = self._left(command), self._page_of(command)
                 if page is None or left <= 0:
@@ -362,6 +369,8 @@ class Auditor:
 
     def _accepts_reversal(self, command: transfer.ReverseMovement) -> bool:
         moved = self.moved.get(command.original_id, [])
+        if command.original_id in self.by_cards:
+            return False  # merchants reverse and refund
         return any(m.account_id == command.account_id for m in moved) and all(
             m.what not in {"REVERSAL", "WAIVER", "ESCHEAT"}
             and self._undoable(
@@ -406,6 +415,8 @@ class Auditor:
     def _left(self, command: authorizing.ReverseAuthorization) -> int:
         """So much can be reversed: what is held, or what a single message has debited."""
         known, hold = self._authorization(command), self._pending(command)
+        if known is not None and known.standing == "CHALLENGED":
+            return known.asked
         if known is None or known.standing != "APPROVED":
             return 0
         if known.kind == "FINANCIAL":
@@ -413,9 +424,14 @@ class Auditor:
         return hold.remaining if hold else 0
 
     @staticmethod
-    def _must_post(page: Page, amount: Money, command: Any) -> bool:
+    def _is_merchant(merchant: Merchant) -> bool:
+        mcc, country = merchant.mcc, merchant.country
+        return len(mcc) == 4 and mcc.isdigit() and len(country) == 2 and country.isupper()
+
+    def _must_post(self, page: Page, amount: Money, command: Any) -> bool:
         """What a network reports is posted whatever the account has come to."""
-        return page.deals_in(amount) and (page.ended or command.booking_date >= page.opened_on)
+        sound = page.deals_in(amount) and self._is_merchant(command.merchant)
+        return sound and (page.ended or command.booking_date >= page.opened_on)
 
     def _told(self, command: Any, command_id: UUID, events: Iterable[Any]) -> None:
         """Whether a card could be used: that is in the events alone."""
@@ -442,6 +458,7 @@ class Auditor:
                         kind=attempt.kind,
                         standing=standing,
                         due=attempt.occurred_at + waiting,
+                        asked=attempt.amount.minor,
                     )
                     if isinstance(event, CardAuthorizationApproved):
                         page.left = event.amount.minor
@@ -500,6 +517,8 @@ class Auditor:
 
     def _enter_card(self, command: Any, command_id: UUID) -> None:
         """What a card's command does beside moving money."""
+        if type(command).__module__ == authorizing.__name__:
+            self.by_cards.add(command_id)
         match command:
             case authorizing.AuthorizeCard() if command_id in self.authorizations:
                 self._hold(self.authorizations[command_id], command_id)
@@ -508,12 +527,17 @@ class Auditor:
             case authorizing.AdviseAuthorization(amount=amount):
                 hold = self._pending(command)
                 assert hold is not None
-                hold.adjusted += amount.minor - hold.remaining
+                if amount.minor:
+                    hold.adjusted += amount.minor - hold.remaining
+                else:
+                    hold.released += hold.remaining
             case authorizing.CompleteChallenge(authorization_id=authorization_id):
                 self._hold(self.authorizations[authorization_id], authorization_id)
             case authorizing.ReverseAuthorization(amount=amount):
                 known, hold = self._authorization(command), self._pending(command)
                 assert known is not None
+                if known.standing == "DECLINED":  # it was being asked about: nothing was held
+                    return
                 reversed_ = self._left(command) if amount is None else amount.minor
                 known.left -= reversed_
                 if hold is not None:

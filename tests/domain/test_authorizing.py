@@ -25,6 +25,7 @@ from domain.account import (
     MoneyCredited,
     MoneyDebited,
     MovementKind,
+    NotReversible,
 )
 from domain.authorizing import (
     CHALLENGE_LASTS,
@@ -32,6 +33,7 @@ from domain.authorizing import (
     AmountNegative,
     AuthorizationNotExpired,
     AuthorizationUnknown,
+    MerchantMalformed,
     NoChallengeOpen,
     OverReversalAttempted,
     Proof,
@@ -86,10 +88,12 @@ from domain.spending import (
     DeclineReason,
     FraudLabelRecorded,
 )
+from domain.transfer import ReverseMovement
 from tests.cards import (
     BAKER,
     BOOKED,
     CASH_MACHINE,
+    GROCER,
     HOTEL,
     NOON,
     OTHER_CARD,
@@ -98,7 +102,17 @@ from tests.cards import (
     cards_of_ada,
     issued,
 )
-from tests.examples import ACCOUNT, ADA, CARD, DAY, NEW_CARD, NOBODY_KNOWN, RESTRICTION, eur
+from tests.examples import (
+    ACCOUNT,
+    ADA,
+    CARD,
+    CORRECTION,
+    DAY,
+    NEW_CARD,
+    NOBODY_KNOWN,
+    RESTRICTION,
+    eur,
+)
 
 PREAUTHORIZATION = AuthorizationKind.PREAUTHORIZATION
 FINANCIAL = AuthorizationKind.FINANCIAL
@@ -586,6 +600,19 @@ def test_an_advice_of_what_was_decided_elsewhere_is_held_though_there_is_nothing
     assert bank.money == (0, 50_00, -50_00)
 
 
+@pytest.mark.parametrize(
+    ("cleared", "status"), [(0, AuthorizationStatus.REVERSED), (30_00, AuthorizationStatus.CLEARED)]
+)
+def test_an_advice_of_nothing_frees_what_is_held(cleared: int, status: AuthorizationStatus) -> None:
+    bank = cards_of_ada(funds=100_00)
+    asked = bank.authorize(50_00)
+    if cleared:
+        bank.clear(asked.id, cleared, final=False)
+    assert bank.advise(0, asked.id).the(HoldReleased).amount == eur(50_00 - cleared)
+    assert bank.money == (100_00 - cleared, 0, 100_00 - cleared)
+    assert bank.authorization(asked.id).status is status
+
+
 @pytest.mark.parametrize("how", ENDS)
 def test_an_advice_on_what_has_ended_is_taken_for_one_decided_elsewhere(how: str) -> None:
     bank = cards_of_ada()
@@ -995,6 +1022,18 @@ def test_a_clearing_is_in_the_card_s_currency() -> None:
     bank.refused(CurrencyMismatch, bank.advise, 1_00, asked.id, amount=dollars)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"mcc": "541"}, {"mcc": "grocery"}, {"country": "cz"}, {"merchant_id": ""}]
+)
+def test_a_merchant_has_an_id_a_category_and_a_country(wrong: dict[str, str]) -> None:
+    bank, odd = cards_of_ada(), replace(GROCER, **wrong)
+    asked = bank.authorize(1_00)
+    bank.refused(MerchantMalformed, bank.authorize, 1_00, merchant=odd)
+    bank.refused(MerchantMalformed, bank.advise, 1_00, merchant=odd)
+    bank.refused(MerchantMalformed, bank.clear, asked.id, 1_00, merchant=odd)
+    bank.refused(MerchantMalformed, bank.refund, asked.id, 1_00, merchant=odd)
+
+
 # --- refunds --------------------------------------------------------------------------------------
 
 
@@ -1087,6 +1126,23 @@ def test_whichever_comes_first_the_ledger_is_the_same(minor: int, other: str) ->
     assert ledgers.pop()[0] == (100_00 - minor, 0, 100_00 - minor)
 
 
+@pytest.mark.parametrize("what", ["clearing", "cash"])
+def test_what_a_card_has_paid_is_not_undone_behind_its_back(what: str) -> None:
+    bank = cards_of_ada(funds=100_00)
+    if what == "cash":
+        movement = bank.authorize(40_00, kind=FINANCIAL, merchant=CASH_MACHINE).id
+    else:
+        movement = bank.clear(bank.authorize(40_00).id, 40_00).id
+    undo = ReverseMovement(
+        account_id=ACCOUNT,
+        movement_id=CORRECTION,
+        original_id=movement,
+        reason="a mistake",
+        booking_date=DAY,
+    )
+    bank.refused(NotReversible, bank.execute, undo, CORRECTION)
+
+
 # --- challenges -----------------------------------------------------------------------------------
 
 
@@ -1100,6 +1156,15 @@ def challenged(funds: int = 1_000_00, **more: Any) -> tuple[CardBank, UUID]:
 def test_nothing_is_held_while_the_customer_is_asked() -> None:
     bank, asked = challenged()
     assert status(bank, asked) is AuthorizationStatus.CHALLENGED
+    assert bank.money == (1_000_00, 0, 1_000_00)
+
+
+def test_a_merchant_who_takes_it_back_ends_the_question() -> None:
+    bank, asked = challenged()
+    bank.refused(OverReversalAttempted, bank.reverse, asked, 450_01)
+    taken_back = bank.reverse(asked)
+    assert taken_back.reasons == (DeclineReason.CHALLENGE_FAILED,)
+    bank.refused(NoChallengeOpen, bank.complete, asked, passed=True)
     assert bank.money == (1_000_00, 0, 1_000_00)
 
 
@@ -1195,10 +1260,9 @@ def test_a_challenged_single_message_is_posted_when_it_is_passed() -> None:
     assert bank.reverse(asked).has(MoneyCredited)
 
 
-def test_what_is_challenged_is_neither_incremented_nor_reversed() -> None:
+def test_what_is_challenged_is_not_incremented() -> None:
     bank, asked = challenged()
     assert bank.authorize(1_00, increments=asked).approved == 1_00
-    bank.refused(ReversalUnmatched, bank.reverse, asked)
 
 
 def test_a_challenge_counts_as_one_use_however_it_ends() -> None:
