@@ -362,13 +362,18 @@ def run_backtest(
         str | None,
         typer.Option(help="A model on record, or a file; those that were asked by default."),
     ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=_DAY, help="Only uses since that day; a model knows those before."),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="A file for a picture (SVG).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what other rules or another model would have decided of all that has happened.
 
     Scores are made from the stored features, so they are what would have come out. Frauds are those
-    known now; nobody knows what would have followed.
+    known now; nobody knows what would have followed. On what it was trained on a model is better
+    than it is: give --since.
     """
     if rules is None and model is None:
         raise _misused("--rules or --model: otherwise nothing is changed")
@@ -376,7 +381,13 @@ def run_backtest(
     with _bank() as bank:
         changed_model = None if model is None else _model_of(bank, model)
         with _walking("judging again") as walk:
-            tested = backtest(bank.log, rules=changed_rules, model=changed_model, progress=walk)
+            tested = backtest(
+                bank.log,
+                rules=changed_rules,
+                model=changed_model,
+                since=None if since is None else since.replace(tzinfo=UTC),
+                progress=walk,
+            )
     if plot is not None:
         _draw(tested, plot)
     if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.table import Table
 
+from domain.money import Money
 from domain.risk.policy import JUDGED, Band, RiskModelTrained
 from domain.risk.rules import Rule, RuleSet
 from interfaces.cli.running import out
@@ -192,8 +193,8 @@ def print_backtest(tested: Backtest) -> None:
 
 
 def _money(amounts: Mapping[str, int]) -> str:
-    """In minor units: what a currency's major unit is, only GraphQL shows."""
-    return ", ".join(f"{minor:,} {currency}" for currency, minor in sorted(amounts.items())) or "0"
+    told = [str(Money(minor=minor, currency=currency)) for currency, minor in amounts.items()]
+    return ", ".join(told) or "0"
 
 
 def finite(measured: float) -> float:

@@ -11,6 +11,7 @@ not have lost anything.
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -92,21 +93,22 @@ class Backtest:
         return sum(moved.count for moved in self.moved.values())
 
 
-def backtest(
+def backtest(  # noqa: PLR0913 -- what may be otherwise, each by its name
     log: EventLog,
     *,
     rules: RuleSet | None = None,
     model: Model | None = None,
     after: int = 0,
+    since: datetime | None = None,
     progress: Progress | None = None,
 ) -> Backtest:
-    """Judge every assessed use beyond the position `after` once more.
+    """Judge every assessed use beyond the position `after` and not before `since` once more.
 
     Where no `rules` or no `model` are given, those are taken that applied then. Where no model was
     asked because the merchants and devices were not known, none is. Raises HistoryUnreadable.
     """
     head = log.head()
-    walk = _Walk(log, fraud_labels(log, head), rules, model)
+    walk = _Walk(log, fraud_labels(log, head), rules, model, since)
     for page in pages(log, POLICY, until=after, size=PAGE_OF_FEW):
         for told in page.told:
             walk.read(told)
@@ -137,7 +139,9 @@ class _Walk:
         labels: Mapping[UUID, bool],
         rules: RuleSet | None,
         model: Model | None,
+        since: datetime | None,
     ) -> None:
+        self._since = since or datetime.min.replace(tzinfo=UTC)
         self._models = Models(log)
         self._labels = labels
         self._rules, self._model = rules, model
@@ -154,6 +158,8 @@ class _Walk:
             self._policy = self._policy.evolve(event)
             return
         stored = event.assessment
+        if event.attempt.occurred_at < self._since:
+            return
         if stored is not None and stored.feature_schema == SCHEMA_HASH:
             self._note(event.attempt, stored, self._judged(event.attempt, stored))
         elif stored is not None:

@@ -323,7 +323,7 @@ def _record(result: Result, until: date, trainer: str) -> bytes:
         reference=trained.reference,
         trainer=trainer,
     )
-    return msgspec.json.format(msgspec.json.encode(command), indent=1) + b"\n"
+    return msgspec.json.encode(command) + b"\n"
 
 
 def _print(result: Result) -> None:

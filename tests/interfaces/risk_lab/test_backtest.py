@@ -94,6 +94,13 @@ def test_only_what_is_beyond_a_position_is_judged_by_the_rules_that_applied_ther
     assert later.moved == {}
 
 
+def test_a_day_can_be_given_from_which_on_it_is_judged(log: EventLog) -> None:
+    moments = sorted(attempt.occurred_at for attempt, _ in uses(log))
+    later = backtest(log, since=moments[20])
+
+    assert later.uses == sum(moment >= moments[20] for moment in moments)
+
+
 def test_a_candidate_is_compared_with_the_champion_on_the_same_uses(log: EventLog) -> None:
     champion, candidate = Model.parse(a_model(500.0)), Model.parse(a_model(100_000_00.0))
     comparison = compared(log, candidate, champion, NO_RULES)
