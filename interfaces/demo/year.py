@@ -324,7 +324,9 @@ class _Year:
                 self._teller.transfer(account, friend, minor, day, "thank you")
 
     def _whereabouts(self, person: Person, day: date) -> str | None:
-        """A country; None on the days of coming and going."""
+        """A country; None on the days of coming and going, and on that of losing a card."""
+        if person.number == ROBBED and day == STOLEN:
+            return None
         journey = self._journeys.get(person.number)
         if journey is None or not journey.first <= day <= journey.last:
             return person.country
