@@ -147,6 +147,11 @@ def test_what_was_cleared_in_part_is_held_for_the_rest() -> None:
     assert (row.status, row.cleared, row.held) == (AuthorizationStatus.PENDING, 4_00, 6_00)
 
 
+def test_a_last_clearing_of_less_frees_the_rest() -> None:
+    row = authorization(asked(10_00), cleared(4_00))
+    assert (row.status, row.cleared, row.held) == (AuthorizationStatus.CLEARED, 4_00, 0)
+
+
 def test_nothing_is_to_come_of_an_account_that_was_only_asked_about() -> None:
     row = authorization(asked(0))
     assert (row.status, row.approved, row.held) == (AuthorizationStatus.CLEARED, 0, 0)
