@@ -14,25 +14,15 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from domain.account import Account, MoneyDebited, MovementKind, Status
+from domain.account import Account, MoneyDebited, MovementKind
 from domain.aggregate import command
-from domain.card import (
-    Card,
-    CardEvent,
-    CardStatus,
-    CardType,
-    Channel,
-    EntryMode,
-    Only,
-    SpendControl,
-    SpendWindow,
-)
-from domain.customer import Customer, CustomerStatus
+from domain.card import Card, CardEvent, Channel, EntryMode
+from domain.customer import Customer
 from domain.decision import Decision, History, deciding
+from domain.declining import against, against_increment, funds
 from domain.money import AmountNotPositive, CurrencyMismatch, Money
 from domain.postings import GL, transfer_postings
 from domain.refusal import NotFound, Refusal
-from domain.restriction import Direction, Restriction
 from domain.risk.alert import ConfirmAlert, DismissAlert, RiskAlert, RiskAlertRaised
 from domain.risk.assessment import Assessment, RiskDecision, assess, severity
 from domain.risk.policy import RISK_POLICY_ID, RiskPolicy
@@ -60,7 +50,6 @@ from domain.spending import (
     Merchant,
     spending_of,
 )
-from domain.usage import matches
 from domain.value import changed, value
 
 HELD_DAYS: Final = {
@@ -355,10 +344,10 @@ def authorize_card(command: AuthorizeCard, history: History) -> Decision:
         return _increment(command, original, desk, customer)
     attempt = _attempt(command, desk, customer)
     on_card, reasons = _proofs(command, desk.card)
-    reasons += _against(attempt, desk, customer)
+    reasons += against(attempt, desk.card, desk.account, customer, desk.spending)
     assessment = _assessed(attempt, desk, history)
-    granted, funds = _funds(attempt, desk.account, partial_allowed=command.partial_allowed)
-    reasons += funds
+    granted, lacking = funds(attempt, desk.account, partial_allowed=command.partial_allowed)
+    reasons += lacking
     if assessment.decision is RiskDecision.BLOCK:
         reasons.append(DeclineReason.RISK)
     written: list[tuple[UUID, Sequence[Any]]] = [(command.card_id, on_card)] if on_card else []
@@ -404,9 +393,11 @@ def complete_challenge(command: CompleteChallenge, history: History) -> Decision
         return desk.writes([_declined(attempt, [DeclineReason.CHALLENGE_FAILED], challenged=True)])
     attempt = changed(attempt, strong_authentication=True)
     customer = history.state(Customer, attempt.customer_id)
-    reasons = _against(attempt, desk, customer)
-    granted, funds = _funds(attempt, desk.account, partial_allowed=False)
-    return _judged(attempt, reasons + funds, granted, desk, None, movement_id=command.completion_id)
+    reasons = against(attempt, desk.card, desk.account, customer, desk.spending)
+    granted, lacking = funds(attempt, desk.account, partial_allowed=False)
+    return _judged(
+        attempt, reasons + lacking, granted, desk, None, movement_id=command.completion_id
+    )
 
 
 @deciding(AdviseAuthorization, _beside_card, card_id=Card)
@@ -685,115 +676,6 @@ def _proofs(command: AuthorizeCard, card: Card) -> tuple[list[CardEvent], list[D
     return events, reasons
 
 
-def _against(attempt: Attempt, desk: _Desk, customer: Customer) -> list[DeclineReason]:
-    """All that speaks against it but the funds and the risk."""
-    return [
-        *_against_card(attempt, desk.card),
-        *_duplicated(attempt, desk.spending),
-        *_against_account(desk.account, customer),
-        *_against_line(attempt, desk),
-        *_against_controls(attempt, desk),
-    ]
-
-
-def _against_card(attempt: Attempt, card: Card) -> Iterator[DeclineReason]:
-    if card.status is CardStatus.EXPIRED or attempt.occurred_at.date() > card.expiry.last_day:
-        yield DeclineReason.CARD_EXPIRED
-    elif card.status is CardStatus.FROZEN:
-        yield DeclineReason.CARD_FROZEN
-    elif card.status is not CardStatus.ACTIVE:
-        yield DeclineReason.CARD_NOT_ACTIVE
-
-
-def _duplicated(attempt: Attempt, spending: CardSpending) -> Iterator[DeclineReason]:
-    """The network's own reference tells a message sent twice from a thing bought twice."""
-    reference = attempt.network_reference
-    if reference is None:
-        return
-    for known in (*spending.in_flight.values(), *spending.ended.values()):
-        other = known.attempt
-        if (
-            other.network_reference == reference
-            and other.card_id == attempt.card_id
-            and other.authorization_id != attempt.authorization_id
-        ):
-            yield DeclineReason.DUPLICATE
-            return
-
-
-def _against_account(account: Account, customer: Customer) -> Iterator[DeclineReason]:
-    forbidding = [r for r in account.restrictions if _forbids_debits(r)]
-    if customer.status is not CustomerStatus.ACTIVE or any(r.customer_id for r in forbidding):
-        yield DeclineReason.CUSTOMER_RESTRICTED
-    if any(r.customer_id is None for r in forbidding):
-        yield DeclineReason.ACCOUNT_RESTRICTED
-    if account.status is not Status.OPEN:
-        yield DeclineReason.ACCOUNT_NOT_OPEN
-
-
-def _forbids_debits(restriction: Restriction) -> bool:
-    return restriction.amount is None and restriction.direction is not Direction.CREDIT
-
-
-def _against_line(attempt: Attempt, desk: _Desk) -> Iterator[DeclineReason]:
-    line = desk.spending.line(attempt.line)
-    if desk.card.card_type is CardType.SINGLE_USE and line.approvals:
-        yield DeclineReason.SINGLE_USE_REUSED
-    if desk.card.card_type is CardType.MERCHANT_LOCKED and line.first_merchant not in (
-        None,
-        attempt.merchant.merchant_id,
-    ):
-        yield DeclineReason.MERCHANT_LOCKED
-
-
-def _against_controls(
-    attempt: Attempt, desk: _Desk, *, more: int = 1, already: int = 0
-) -> list[DeclineReason]:
-    """Each reason once, however many controls say it. A control that forbids (zero) what it is
-    about is named after its filter; any other after what was exceeded. `more` is how many this
-    would be: an increment is none more, and `already` is what its authorization stands for."""
-    kind, minor = attempt.spending_kind, attempt.amount.minor
-    reasons: dict[DeclineReason, None] = {}
-    for control in desk.card.spend_controls.values():
-        if not matches(control, kind):
-            continue
-        amount = None if control.amount is None else control.amount.minor
-        if amount == 0 or control.count == 0:
-            if minor or control.count == 0:
-                reasons[_forbidding(control)] = None
-            continue
-        if not minor:
-            continue
-        spent, count = (
-            (already, 0)
-            if control.window is SpendWindow.AUTHORIZATION
-            else desk.spending.usage.of(control, attempt.line, attempt.occurred_at)
-        )
-        if amount is not None and spent + minor > amount:
-            reasons[DeclineReason.SPEND_LIMIT] = None
-        if control.count is not None and count + more > control.count:
-            reasons[DeclineReason.VELOCITY] = None
-    return list(reasons)
-
-
-def _forbidding(control: SpendControl) -> DeclineReason:
-    if control.mcc != Only():
-        return DeclineReason.MCC_BLOCKED
-    return DeclineReason.COUNTRY_BLOCKED if control.country != Only() else DeclineReason.SPEND_LIMIT
-
-
-def _funds(
-    attempt: Attempt, account: Account, *, partial_allowed: bool
-) -> tuple[Money, list[DeclineReason]]:
-    """How much may be had, and why not all of it."""
-    asked, available = attempt.amount.minor, account.available
-    if asked <= available or asked == 0:
-        return attempt.amount, []
-    if partial_allowed and available > 0:
-        return Money(minor=available, currency=attempt.amount.currency), []
-    return attempt.amount, [DeclineReason.INSUFFICIENT_FUNDS]
-
-
 def _assessed(attempt: Attempt, desk: _Desk, history: History) -> Assessment:
     """The risk, from what this account's stream says up to its head, and the log around it."""
     policy = history.state(RiskPolicy, RISK_POLICY_ID)
@@ -914,20 +796,14 @@ def _hold(
 def _increment(
     command: AuthorizeCard, original: Authorization, desk: _Desk, customer: Customer
 ) -> Decision:
-    """More for what is held already: only the difference is judged, and no risk anew.
-
-    Spend controls see it at the time of the authorization, as that is where it will count: at its
-    own time nothing would stand against it tomorrow, and it could be asked for again and again."""
+    """More for what is held already: only the difference is judged, and no risk anew."""
     if command.amount.minor == 0:
         raise AmountNotPositive
     at = _instant(command.occurred_at)
-    then = changed(original.attempt, amount=command.amount)
-    now = changed(then, occurred_at=at)
+    attempt = changed(original.attempt, amount=command.amount, occurred_at=at)
     reasons = [
-        *_against_card(now, desk.card),
-        *_against_account(desk.account, customer),
-        *_against_controls(then, desk, more=0, already=original.counts_for),
-        *_funds(now, desk.account, partial_allowed=False)[1],
+        *against_increment(attempt, original, desk.card, desk.account, customer, desk.spending),
+        *funds(attempt, desk.account, partial_allowed=False)[1],
     ]
     held_as = original.attempt.authorization_id
     if reasons:
