@@ -152,6 +152,20 @@ def test_a_last_clearing_of_less_frees_the_rest() -> None:
     assert (row.status, row.cleared, row.held) == (AuthorizationStatus.CLEARED, 4_00, 0)
 
 
+def test_of_a_refund_only_what_was_cleared_is_the_authorization_s() -> None:
+    refund = ClearCardRefund(
+        card_id=CARD,
+        clearing_id=UUID(int=0xF3),
+        amount=eur(25_00),
+        merchant=BAKER,
+        occurred_at=NOON,
+        booking_date=DAY,
+        authorization_id=FIRST,
+    )
+    row = authorization(asked(10_00), cleared(10_00), (UUID(int=0xF3), refund))
+    assert (row.cleared, row.refunded) == (10_00, 10_00)
+
+
 def test_nothing_is_to_come_of_an_account_that_was_only_asked_about() -> None:
     row = authorization(asked(0))
     assert (row.status, row.approved, row.held) == (AuthorizationStatus.CLEARED, 0, 0)
