@@ -10,10 +10,10 @@ from random import Random
 from typing import Final
 from uuid import uuid4
 
-from bench.founding import Refusing, obeyed
+from bench.founding import obeyed
 from domain.risk.assessment import RiskDecision
 from domain.risk.features import FEATURES, SCHEMA_HASH
-from domain.risk.model import Model, Tree, written
+from domain.risk.model import Tree, written
 from domain.risk.policy import (
     Band,
     Metrics,
@@ -65,13 +65,6 @@ async def put_in_force(system: System, model: bytes) -> str:
     publication = PublishRules(rules=DEFAULT_RULES, publisher="bench")
     await obeyed(system.bank, [publication, trained, promotion])
     return sha256
-
-
-def require_known(system: System, sha256: str) -> Model:
-    model = system.risk_desk.model(sha256)
-    if model is None:
-        raise Refusing(f"the risk desk has no model {sha256}")
-    return model
 
 
 def _tree(seen: Sequence[Sequence[float]], random: Random) -> Tree:
