@@ -95,6 +95,19 @@ async def _more(log: EventLog) -> None:
             await shoppers.use()
 
 
+def test_a_use_that_is_recorded_late_stands_where_it_occurred(log: EventLog) -> None:
+    later = copied(log)
+    asyncio.run(_one_of_the_first_day(later))
+
+    assert train_from_log(later, PLAN).trained.rows == train_from_log(log, PLAN).trained.rows + 1
+
+
+async def _one_of_the_first_day(log: EventLog) -> None:
+    async with Shoppers(log, seed=3) as shoppers:
+        await shoppers.issue_card()
+        await shoppers.use(occurred_at=BEGINNING + timedelta(hours=1))
+
+
 CUTOFF = datetime.combine(UNTIL, datetime.min.time(), UTC) - timedelta(days=8)
 EARLY = changed(PLAN, cutoff=CUTOFF, label_days=0)
 """Nothing is left out, so the last frauds are learnt as if they were none."""
