@@ -311,6 +311,11 @@ def test_the_highest_score_of_thirty_days_is_the_customer_s() -> None:
     assert row.last_assessed_at == later(29)
 
 
+def test_of_equal_scores_the_first_is_told() -> None:
+    row = profile(asked(1_00), (SECOND, authorize(2_00, authorization_id=SECOND)))
+    assert row.authorization_id == FIRST
+
+
 def test_a_score_is_forgotten_after_thirty_days() -> None:
     high = asked(92_00)
     low = SECOND, authorize(1_00, authorization_id=SECOND, occurred_at=later(30))
