@@ -78,7 +78,8 @@ async def _bring_in(system: System, folder: Path) -> Tally:
 
         importer = Importer(folder, system.bank.execute, tell, counter.count)
         began = time.monotonic()
-        await importer.bring_in()
+        with sparing_what_stays():
+            await importer.bring_in()
         seconds = time.monotonic() - began
         counter.show()
     out.print(_summary(importer.tally, folder))
