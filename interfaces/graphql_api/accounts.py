@@ -1,6 +1,5 @@
 """Accounts over GraphQL: what they hold, what may be taken from them, and what moved on them."""
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Self
 from uuid import UUID
@@ -35,7 +34,7 @@ from domain.account import (
 from domain.holding import AddHolder, OpenAccount
 from domain.restriction import Direction
 from domain.transfer import ReverseMovement, WaiveFee
-from interfaces.graphql_api.answers import Answer, CommandReceipt, InsufficientFunds, note
+from interfaces.graphql_api.answers import Answer, InsufficientFunds, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
@@ -266,23 +265,15 @@ class AccountQueries:
 
 
 @strawberry.type(description="The command took effect on an account.")
-class AccountChanged:
+class AccountChanged(Showing):
     aggregate = account.Account
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
-    subjects: strawberry.Private[Sequence[UUID]]
 
     @field(
         "The account with what the command changed. Null if the read models are too "
         "far behind to show it: see `note`."
     )
     async def account(self, info: Info) -> Account | None:
-        if not await info.context.shows(self.receipt.position):
-            return None
-        return await load(info.context, self.subjects[0])
-
-    @field("What else there is to know; null as a rule.")
-    async def note(self, info: Info) -> str | None:
-        return await note(info.context, self.receipt)
+        return await self.shown(info, load, self.subjects[0])
 
 
 ACCOUNT_ANSWER = Answer(name="AccountResult", success=AccountChanged, refusals=(InsufficientFunds,))

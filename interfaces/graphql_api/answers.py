@@ -5,9 +5,9 @@ CommandError, so that a client can select `code`, `message` and `retryable` of a
 refusal has a type of its own only when it carries data.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol, Self, Union
+from typing import Annotated, Any, Final, Protocol, Self, TypeVar, Union
 from uuid import UUID
 
 import strawberry
@@ -17,9 +17,12 @@ import domain  # noqa: F401 -- so that every refusal there is has been defined
 from application import commands
 from domain.refusal import Refusal
 from domain.value import value
-from interfaces.graphql_api.context import Context
+from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.fields import field
 from interfaces.graphql_api.scalars import ConsistencyToken, Position
 from interfaces.graphql_api.values import EventRef, MoneyShown
+
+T = TypeVar("T")
 
 
 def _refusals(cls: type[Refusal] = Refusal) -> list[type[Refusal]]:
@@ -69,6 +72,36 @@ class CommandReceipt:
     replayed: bool = strawberry.field(
         description="Whether this is the outcome of an earlier request with the same command id."
     )
+
+
+@strawberry.type
+class Receipted:
+    """What every success has. `subjects` are the streams that it shows."""
+
+    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
+    subjects: strawberry.Private[Sequence[UUID]]
+
+    async def shown(
+        self, info: Info, load: Callable[[Context, UUID], Awaitable[T | None]], key: UUID
+    ) -> T | None:
+        """What `load` reads; None if the read models are too far behind to show it."""
+        if not await info.context.shows(self.receipt.position):
+            return None
+        return await load(info.context, key)
+
+
+@strawberry.type
+class Showing(Receipted):
+    """A success that shows what it changed, and says why if it cannot."""
+
+    @field("What else there is to know; null as a rule.")
+    async def note(self, info: Info) -> str | None:
+        if await info.context.shows(self.receipt.position):
+            return None
+        return (
+            "the command took effect, but the read models are behind: read it later, with its "
+            "receipt's consistencyToken"
+        )
 
 
 @strawberry.interface(description="Why a command did not take effect. Nothing has changed.")
@@ -220,13 +253,3 @@ def _error(code: str, message: str | None = None, *, retryable: bool = False) ->
         "message": _MESSAGES[code] if message is None else message,
         "retryable": retryable,
     }
-
-
-async def note(context: Context, receipt: CommandReceipt) -> str | None:
-    """Why a success does not show what it changed, if it does not."""
-    if await context.shows(receipt.position):
-        return None
-    return (
-        "the command took effect, but the read models are behind: read it later, with its "
-        "receipt's consistencyToken"
-    )

@@ -44,7 +44,7 @@ from domain.spending import (
     DeclineReason,
 )
 from domain.value import value
-from interfaces.graphql_api.answers import Answer, CommandReceipt, Events, note
+from interfaces.graphql_api.answers import Answer, CommandReceipt, Events, Showing
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.fingerprints import fingerprinted
@@ -419,9 +419,8 @@ class AuthorizationQueries:
     description="The bank has decided. A decline is no error: it was recorded, and counts as a use "
     "of the card."
 )
-class AuthorizationDecided:
+class AuthorizationDecided(Showing):
     aggregate = spending.CardSpending
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
     outcome: AuthorizationOutcome = strawberry.field(description="What the network is told.")
     approved: MoneyShown | None = strawberry.field(
         description="What is approved now, of an increment in all; null if nothing is."
@@ -434,7 +433,6 @@ class AuthorizationDecided:
         description="The band of the score; null if the risk was not assessed for this."
     )
     score: float | None = strawberry.field(description="The risk, from 0 to 1, if it was assessed.")
-    subjects: strawberry.Private[Sequence[UUID]]
     authorization_id: strawberry.Private[UUID]
 
     @classmethod
@@ -447,13 +445,7 @@ class AuthorizationDecided:
         "show it: see `note`."
     )
     async def authorization(self, info: Info) -> Authorization | None:
-        if not await info.context.shows(self.receipt.position):
-            return None
-        return await load(info.context, self.authorization_id)
-
-    @field("What else there is to know; null as a rule.")
-    async def note(self, info: Info) -> str | None:
-        return await note(info.context, self.receipt)
+        return await self.shown(info, load, self.authorization_id)
 
 
 _Decision = (
@@ -507,10 +499,8 @@ def _outcome(
 
 
 @strawberry.type(description="The command took effect on an authorization.")
-class AuthorizationChanged:
+class AuthorizationChanged(Showing):
     aggregate = spending.CardSpending
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
-    subjects: strawberry.Private[Sequence[UUID]]
     authorization_id: strawberry.Private[UUID]
 
     @classmethod
@@ -523,13 +513,7 @@ class AuthorizationChanged:
         "behind to show it: see `note`."
     )
     async def authorization(self, info: Info) -> Authorization | None:
-        if not await info.context.shows(self.receipt.position):
-            return None
-        return await load(info.context, self.authorization_id)
-
-    @field("What else there is to know; null as a rule.")
-    async def note(self, info: Info) -> str | None:
-        return await note(info.context, self.receipt)
+        return await self.shown(info, load, self.authorization_id)
 
 
 def _about(event: Any) -> Any:
@@ -544,9 +528,8 @@ def _about(event: Any) -> Any:
     description="What the merchant reported is posted: that cannot be refused, whatever has become "
     "of the card and the account."
 )
-class CardTransactionPosted:
+class CardTransactionPosted(Showing):
     aggregate = spending.CardSpending
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
     amount: MoneyShown = strawberry.field(description="What was paid, or paid back.")
     matched: MoneyShown = strawberry.field(
         description="How much of it was held for it, or is a refund of what was cleared."
@@ -554,7 +537,6 @@ class CardTransactionPosted:
     suspended: bool = strawberry.field(
         description="Whether it waits in suspense, as the account has ended."
     )
-    subjects: strawberry.Private[Sequence[UUID]]
     authorization_id: strawberry.Private[UUID | None]
 
     @classmethod
@@ -574,13 +556,9 @@ class CardTransactionPosted:
         "models are too far behind to show it: see `note`."
     )
     async def authorization(self, info: Info) -> Authorization | None:
-        if self.authorization_id is None or not await info.context.shows(self.receipt.position):
+        if self.authorization_id is None:
             return None
-        return await load(info.context, self.authorization_id)
-
-    @field("What else there is to know; null as a rule.")
-    async def note(self, info: Info) -> str | None:
-        return await note(info.context, self.receipt)
+        return await self.shown(info, load, self.authorization_id)
 
 
 _Reported = CardTransactionCleared | CardForcePosted | CardRefundCleared

@@ -6,10 +6,10 @@ mutation alone, after the record of it, and once.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Self, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -63,7 +63,7 @@ from domain.card import (
 )
 from domain.sensitive import CardNumber, MalformedSecret, Pin, SecurityCode, Sensitive
 from domain.value import value
-from interfaces.graphql_api.answers import Answer, CommandReceipt, note
+from interfaces.graphql_api.answers import Answer, Receipted, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
@@ -293,35 +293,21 @@ class CardQueries:
 # --- commands -------------------------------------------------------------------------------------
 
 
-async def _shown(context: Context, answered: Any) -> Card | None:
-    if not await context.shows(answered.receipt.position):
-        return None
-    return await load(context, answered.subjects[0])
-
-
 @strawberry.type(description="The command took effect on a card.")
-class CardChanged:
+class CardChanged(Showing):
     aggregate = card.Card
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
-    subjects: strawberry.Private[Sequence[UUID]]
 
     @field(
         "The card with what the command changed: of a replacement, the new one. Null "
         "if the read models are too far behind to show it: see `note`."
     )
     async def card(self, info: Info) -> Card | None:
-        return await _shown(info.context, self)
-
-    @field("What else there is to know; null as a rule.")
-    async def note(self, info: Info) -> str | None:
-        return await note(info.context, self.receipt)
+        return await self.shown(info, load, self.subjects[0])
 
 
 @strawberry.type(description="A PIN was tried, and that was recorded.")
-class PinTried:
+class PinTried(Receipted):
     aggregate = card.Card
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
-    subjects: strawberry.Private[Sequence[UUID]]
 
     @field("Whether it was the card's PIN.")
     async def correct(self, info: Info) -> bool:
@@ -330,14 +316,12 @@ class PinTried:
 
     @field("The card, with how its PIN stands now. Null if it cannot be shown yet.")
     async def card(self, info: Info) -> Card | None:
-        return await _shown(info.context, self)
+        return await self.shown(info, load, self.subjects[0])
 
 
 @strawberry.type(description="A security code was compared, and that was recorded.")
-class CodeChecked:
+class CodeChecked(Receipted):
     aggregate = card.Card
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
-    subjects: strawberry.Private[Sequence[UUID]]
 
     @field("Whether it was the card's code.")
     async def matches(self, info: Info) -> bool:
@@ -349,10 +333,8 @@ class CodeChecked:
     description="The number of a card may be shown: that, why and how much of it was recorded "
     "before. It is shown once: an answer that is replayed has it no more."
 )
-class CardNumberShown:
+class CardNumberShown(Receipted):
     aggregate = card.Card
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
-    subjects: strawberry.Private[Sequence[UUID]]
 
     @field("The number. Null in a replayed answer, and if the bank does not keep it.")
     async def number(self, info: Info) -> str | None:

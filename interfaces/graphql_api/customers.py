@@ -4,7 +4,6 @@ Personal fields are opened at the moment of answering, and are null once a perso
 of them is kept anywhere in between.
 """
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Self
 from uuid import UUID
@@ -39,7 +38,7 @@ from domain.holding import (
 )
 from domain.restriction import Direction
 from interfaces.graphql_api import accounts, cards
-from interfaces.graphql_api.answers import Answer, CommandReceipt, note
+from interfaces.graphql_api.answers import Answer, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
@@ -252,23 +251,15 @@ class CustomerQueries:
 
 
 @strawberry.type(description="The command took effect on a customer.")
-class CustomerChanged:
+class CustomerChanged(Showing):
     aggregate = customer.Customer
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
-    subjects: strawberry.Private[Sequence[UUID]]
 
     @field(
         "The customer with what the command changed. Null if the read models are too "
         "far behind to show it: see `note`."
     )
     async def customer(self, info: Info) -> Customer | None:
-        if not await info.context.shows(self.receipt.position):
-            return None
-        return await load(info.context, self.subjects[0])
-
-    @field("What else there is to know; null as a rule.")
-    async def note(self, info: Info) -> str | None:
-        return await note(info.context, self.receipt)
+        return await self.shown(info, load, self.subjects[0])
 
 
 CUSTOMER_ANSWER = Answer(name="CustomerResult", success=CustomerChanged)

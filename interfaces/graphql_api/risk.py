@@ -24,7 +24,7 @@ from domain.risk.policy import (
 )
 from domain.value import value
 from interfaces.graphql_api import authorizations
-from interfaces.graphql_api.answers import Answer, CommandReceipt, note
+from interfaces.graphql_api.answers import Answer, Showing
 from interfaces.graphql_api.authorizations import Authorization, RiskReason
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadAtLeast, field
@@ -649,30 +649,20 @@ class RiskQueries:
 
 
 @strawberry.type(description="The command took effect on an alert.")
-class FraudAlertChanged:
+class FraudAlertChanged(Showing):
     aggregate = alert.RiskAlert
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
-    subjects: strawberry.Private[Sequence[UUID]]
 
     @field(
         "The alert with what the command changed. Null if the read models are too far behind to "
         "show it: see `note`."
     )
     async def alert(self, info: Info) -> FraudAlert | None:
-        if not await info.context.shows(self.receipt.position):
-            return None
-        return await load(info.context, self.subjects[0])
-
-    @field("What else there is to know; null as a rule.")
-    async def note(self, info: Info) -> str | None:
-        return await note(info.context, self.receipt)
+        return await self.shown(info, load, self.subjects[0])
 
 
 @strawberry.type(description="The command took effect on the risk policy.")
-class RiskPolicyChanged:
+class RiskPolicyChanged(Showing):
     aggregate = policy.RiskPolicy
-    receipt: CommandReceipt = strawberry.field(description="What to keep of it.")
-    subjects: strawberry.Private[Sequence[UUID]]
 
     @field(
         "The policy with what the command changed. Null if the read models are too far behind to "
@@ -682,10 +672,6 @@ class RiskPolicyChanged:
         if not await info.context.shows(self.receipt.position):
             return None
         return await _policy(info.context)
-
-    @field("What else there is to know; null as a rule.")
-    async def note(self, info: Info) -> str | None:
-        return await note(info.context, self.receipt)
 
 
 ALERT_ANSWER = Answer(name="FraudAlertResult", success=FraudAlertChanged)

@@ -1,15 +1,12 @@
 """Transfers over GraphQL: one command, two accounts, all or nothing."""
 
-from collections.abc import Sequence
-from uuid import UUID
-
 import strawberry
 
 from domain import account
 from domain.account import MoneyDebited
 from domain.transfer import Transfer
 from interfaces.graphql_api import accounts
-from interfaces.graphql_api.answers import Answer, CommandReceipt, InsufficientFunds, note
+from interfaces.graphql_api.answers import Answer, CommandReceipt, InsufficientFunds, Showing
 from interfaces.graphql_api.context import Info
 from interfaces.graphql_api.fields import field
 from interfaces.graphql_api.mutations import Offered, mutations
@@ -17,12 +14,11 @@ from interfaces.graphql_api.part import Part
 
 
 @strawberry.type(description="The money has moved, on both accounts at once.")
-class Transferred:
+class Transferred(Showing):
     aggregate = account.Account
     receipt: CommandReceipt = strawberry.field(
         description="What to keep of it. Its `version` is that of the account that was debited."
     )
-    subjects: strawberry.Private[Sequence[UUID]]
 
     @field("The account that was debited. Null if it cannot be shown yet.")
     async def from_account(self, info: Info) -> accounts.Account | None:
@@ -32,14 +28,8 @@ class Transferred:
     async def to_account(self, info: Info) -> accounts.Account | None:
         return await self._account(info, 1)
 
-    @field("What else there is to know; null as a rule.")
-    async def note(self, info: Info) -> str | None:
-        return await note(info.context, self.receipt)
-
     async def _account(self, info: Info, which: int) -> accounts.Account | None:
-        if not await info.context.shows(self.receipt.position):
-            return None
-        return await accounts.load(info.context, self.subjects[which])
+        return await self.shown(info, accounts.load, self.subjects[which])
 
 
 TRANSFER_ANSWER = Answer(name="TransferResult", success=Transferred, refusals=(InsufficientFunds,))
