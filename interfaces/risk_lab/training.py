@@ -63,10 +63,10 @@ class Parameters:
     Explaining takes time that grows with `depth`: with 6 half as long again as with 5.
     """
 
-    trees: int = 100
+    trees: int = 120
     leaves: int = 31
     depth: int = 5
-    learning_rate: float = 0.08
+    learning_rate: float = 0.05
     smallest_leaf: int = 100
     patience: int = 20
     """Trees without an improvement on the calibration period, after which there are no more."""

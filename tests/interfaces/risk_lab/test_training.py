@@ -206,11 +206,11 @@ def test_another_seed_is_kept_in_the_record() -> None:
         "calibrating": "NONE",
         "depth": 5,
         "leaves": 31,
-        "learning_rate": 0.08,
+        "learning_rate": 0.05,
         "patience": 20,
         "seed": 9,
         "smallest_leaf": 100,
-        "trees": 100,
+        "trees": 120,
     }
 
 
