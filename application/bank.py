@@ -155,7 +155,8 @@ class _Batch:
 
 
 class _Recent(dict[UUID, T]):
-    """What was used last: at least `limit` entries, and at most twice as many.
+    """What was used last: at least `limit` entries, and at most twice as many; fewer, if some weigh
+    more than others.
 
     Two generations instead of an exact order of use: what is looked up, by [], moves to the younger
     one, which is the dictionary itself; when it is full, the older one is forgotten. So finding
@@ -165,6 +166,8 @@ class _Recent(dict[UUID, T]):
     def __init__(self) -> None:
         super().__init__()
         self._old: dict[UUID, T] = {}
+        self._heavy: set[UUID] = set()
+        self._extra = 0
 
     def __missing__(self, key: UUID) -> T:
         item = self[key] = self._old.pop(key)
@@ -187,14 +190,24 @@ class _Recent(dict[UUID, T]):
         if self._old:
             self._old.pop(key, None)
 
+    def weighs(self, key: UUID, weight: int) -> None:
+        """The entry takes the place of so many."""
+        if weight > 1 and key not in self._heavy:
+            self._heavy.add(key)
+            self._extra += weight - 1
+
     def clear(self) -> None:
-        super().clear()
-        self._old.clear()
+        self._begin_anew({})
 
     def trim(self, limit: int) -> None:
-        if len(self) > limit:
-            self._old = dict(self)
-            super().clear()
+        if len(self) + self._extra > limit:
+            self._begin_anew(dict(self))
+
+    def _begin_anew(self, old: dict[UUID, T]) -> None:
+        self._old = old
+        super().clear()
+        self._heavy.clear()
+        self._extra = 0
 
 
 class _Memory:
@@ -337,6 +350,7 @@ class _Entry:
         for stream_id, tip in tips.items():
             if tip.state is not None:
                 streams[stream_id] = tip
+                streams.weighs(stream_id, tip.state.weight)
         for stream_id, version, _, stored in self._records:
             batch.size += len(stored)
             if version % SNAPSHOT_EVERY == 0:

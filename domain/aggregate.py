@@ -58,6 +58,9 @@ class Aggregate(ABC, Generic[C, E]):
     """Every event this aggregate records."""
     identity: ClassVar[str]
     """The field of each command that holds the id of the stream it is about."""
+    weight: ClassVar[int] = 1
+    """What a state takes in memory, beside that of an account (about 3 kB): so many times as much
+    of the bank's memory is set aside for it."""
 
     @abstractmethod
     def decide(self, command: C) -> Sequence[E]:

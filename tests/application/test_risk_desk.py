@@ -281,6 +281,37 @@ async def test_what_many_cards_lead_to_is_loaded_together(
     assert sessions <= 2 + 2
 
 
+@pytest.mark.parametrize(("room", "loads"), [(200_000, False), (200, True)])
+def test_what_cards_spend_is_forgotten_sooner_than_what_takes_less_memory(
+    database: str, monkeypatch: pytest.MonkeyPatch, room: int, *, loads: bool
+) -> None:
+    monkeypatch.setattr("application.bank.CACHED_STREAMS", room)
+    monkeypatch.setattr("application.bank.LOOK_UP_AFTER_REPLAY", 0)
+    log = open_log(bank_codec(), url=database)
+
+    async def story() -> int:
+        async with RiskDesk(log) as desk, watched_bank(log, desk) as bank:
+            cards = [await issued_card(bank) for _ in range(12)]
+            for card in cards:
+                await authorize(bank, log, card)
+            with monkeypatch.context() as watching:
+                opened, sessions = log.session, 0
+
+                def counted(**options: Any) -> Any:
+                    nonlocal sessions
+                    sessions += 1
+                    return opened(**options)
+
+                watching.setattr(log, "session", counted)
+                await authorize(bank, log, cards[0])
+                return sessions
+
+    try:
+        assert (asyncio.run(story()) > 0) is loads
+    finally:
+        log.close()
+
+
 async def _promote(bank: Bank, sha: str) -> None:
     trained = RecordTrainedModel(
         model_id=uuid4(),
