@@ -90,13 +90,14 @@ def _share(one_of: int, steps: int) -> settings:
     )
 
 
-@pytest.fixture(scope="module", params=["memory", "postgresql"])
+@pytest.fixture(params=["memory", "postgresql"])
 def new_log(request: pytest.FixtureRequest) -> Iterator[Callable[[], EventLog]]:
-    """A log for one run: of its own in memory, and in PostgreSQL one for all of them."""
+    """A log for one run: of its own in memory, and in PostgreSQL one for all of a test. Not for all
+    tests, as the risk policy is one stream in a database, and decides in all of them."""
     if request.param == "memory":
         yield lambda: open_log(bank_codec())
         return
-    log = open_log(bank_codec(), url=request.getfixturevalue("module_database"))
+    log = open_log(bank_codec(), url=request.getfixturevalue("database"))
     yield lambda: log
     log.close()
 
