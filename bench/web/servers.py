@@ -12,8 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +37,7 @@ from bench.web.shapes import (
 from domain.value import value
 
 _SERVE: Final = "from interfaces.cli import main; main()"
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 120.0
 _PAUSE: Final = 0.05
 
 
@@ -66,7 +67,7 @@ def bank_server(place: Place, database: str) -> Iterator[Server]:
             stderr=said,
         )
     try:
-        _await_answer(process, port, log)
+        _await(process, log, lambda: _is_ready(port) and _has_caught_up(port))
         yield Server(port=port, pid=process.pid, graphql=True)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -131,21 +132,37 @@ def _serve(orders: Orders[Any, Any], app: Any) -> None:
     server.run(sockets=[listening])
 
 
-def _await_answer(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def _await(process: "subprocess.Popen[bytes]", log: Path, answers: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while not _is_ready(port):
+    while not answers():
         if process.poll() is not None or time.monotonic() > deadline:
             raise DoesNotServe(log.read_text())
         time.sleep(_PAUSE)
 
 
 def _is_ready(port: int) -> bool:
+    return _got(port, "/readyz") is not None
+
+
+def _has_caught_up(port: int) -> bool:
+    """The read models show all that was there before: or folding it is measured, too."""
+    told = [line.rsplit(" ", 1) for line in (_got(port, "/metrics") or "").splitlines()]
+    head = [float(n) for name, n in told if name == "ledgertwin_log_position"]
+    stands = [float(n) for name, n in told if name.startswith("ledgertwin_projection_position{")]
+    return bool(head) and bool(stands) and min(stands) >= head[0]
+
+
+def _got(port: int, path: str) -> str | None:
+    """What the server answers; None if that is no success."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
+        connection.request("GET", path)
+        response = connection.getresponse()
+        text = response.read().decode()
     except (OSError, HTTPException):
-        return False
+        return None
+    else:
+        return text if response.status == HTTPStatus.OK else None
     finally:
         connection.close()
 
