@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
-pytest.importorskip("lightgbm")
+pytest.importorskip("interfaces.risk_lab.training", exc_type=ImportError)
 
 from interfaces.cli.commands import app
 from interfaces.cli.running import Failed

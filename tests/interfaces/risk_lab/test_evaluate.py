@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-pytest.importorskip("lightgbm")
+pytest.importorskip("interfaces.risk_lab.training", exc_type=ImportError)
 
 from domain.risk.features import PLACE
 from domain.risk.model import Model

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-pytest.importorskip("lightgbm")
+pytest.importorskip("interfaces.risk_lab.training", exc_type=ImportError)
 
 from application.event_log import EventLog, StoredRecord, open_log
 from domain.risk.model import Model
