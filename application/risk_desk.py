@@ -102,9 +102,13 @@ class RiskDesk:
         await asyncio.to_thread(self._thread.shutdown)
 
     async def caught_up(self) -> None:
-        """Return when all that was recorded before has been folded, for whoever can wait for it."""
+        """Return when all that was recorded before has been folded, for whoever can wait for it.
+
+        RuntimeError if that will never be, as the desk has stopped."""
         head = await asyncio.to_thread(self._log.head)
-        while self._as_of < head or self._failed is not None:  # noqa: ASYNC110 -- for minutes
+        while self._as_of < head or self._failed is not None:
+            if self._following is None or self._following.done():
+                raise RuntimeError(self._failed)
             await asyncio.sleep(LOOK_SECONDS / 10)
 
     # What decisions ask: on the event loop, as everything that changes here.

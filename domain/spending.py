@@ -336,6 +336,11 @@ Attempted = CardAuthorizationApproved | CardAuthorizationDeclined | CardAuthoriz
 """What became of an attempt: the first one of these is an authorization's beginning."""
 
 
+def over(cleared: int) -> AuthorizationStatus:
+    """What has become of an authorization of which nothing is held any more."""
+    return AuthorizationStatus.CLEARED if cleared else AuthorizationStatus.REVERSED
+
+
 def begins(event: Attempted) -> bool:
     """Whether the attempt was made now, and not challenged before: so each is counted once."""
     return isinstance(event, CardAuthorizationChallenged) or not event.challenged
@@ -439,8 +444,7 @@ class CardSpending(Aggregate[Never, CardSpendingEvent]):
                 old = self.in_flight[id]
                 advised = changed(old, approved=old.cleared + amount.minor, held=amount.minor)
                 if amount.minor == 0:
-                    cleared, reversed_ = AuthorizationStatus.CLEARED, AuthorizationStatus.REVERSED
-                    advised = changed(advised, status=cleared if old.cleared else reversed_)
+                    advised = changed(advised, status=over(old.cleared))
                 return new._kept(advised)
             case CardAuthorizationReversed():
                 return new._reversed(event)
@@ -510,10 +514,8 @@ class CardSpending(Aggregate[Never, CardSpendingEvent]):
             left = changed(old, cleared=old.cleared - minor)
         else:
             left = changed(old, held=old.held - minor)
-        if event.remaining.minor == 0 and not left.cleared:
-            left = changed(left, status=AuthorizationStatus.REVERSED)
-        elif event.remaining.minor == 0:
-            left = changed(left, status=AuthorizationStatus.CLEARED)
+        if event.remaining.minor == 0:
+            left = changed(left, status=over(left.cleared))
         return self._kept(left)
 
     def _cleared(self, event: CardTransactionCleared) -> Self:

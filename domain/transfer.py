@@ -4,8 +4,9 @@ A transfer is one atomic append to both accounts, in the order of their ids, one
 2290 Transfers in transit, which is therefore zero after every transfer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 from domain.account import (
@@ -99,9 +100,10 @@ def make_transfer(command: Transfer, history: History) -> Decision:
 @deciding(ReverseMovement, account_id=Account)
 def reverse_movement(command: ReverseMovement, history: History) -> Decision:
     history.state(Account, command.account_id).require_known()
-    originals = list(_movements(command.original_id, history))
-    if any(isinstance(e, CardSpendingEvent) for _, e in history.written_by(command.original_id)):
+    written = history.written_by(command.original_id)
+    if any(isinstance(event, CardSpendingEvent) for _, event in written):
         raise NotReversible  # merchants reverse and refund: the card's spending must know of it
+    originals = list(_movements(written))
     if all(account_id != command.account_id for account_id, _ in originals):
         raise NotFound
     return [
@@ -124,7 +126,7 @@ def reverse_movement(command: ReverseMovement, history: History) -> Decision:
 def waive_fee(command: WaiveFee, history: History) -> Decision:
     account = history.state(Account, command.account_id)
     account.require_known()
-    movements = _movements(command.original_id, history)
+    movements = _movements(history.written_by(command.original_id))
     original = next((m for account_id, m in movements if account_id == command.account_id), None)
     if original is None:
         raise NotFound
@@ -136,8 +138,8 @@ def waive_fee(command: WaiveFee, history: History) -> Decision:
     return [(command.account_id, [waived])]
 
 
-def _movements(command_id: UUID, history: History) -> Iterator[tuple[UUID, Movement]]:
+def _movements(written: Iterable[tuple[UUID, Any]]) -> Iterator[tuple[UUID, Movement]]:
     """What an earlier command moved: at most one movement an account."""
-    for stream_id, event in history.written_by(command_id):
+    for stream_id, event in written:
         if isinstance(event, Movement):
             yield stream_id, event

@@ -7,7 +7,7 @@ moves `last_position`, which no index holds, so that PostgreSQL writes little fo
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, assert_never
+from typing import Any, Final, assert_never, get_args
 from uuid import UUID
 
 from domain.card import Channel, EntryMode
@@ -16,6 +16,7 @@ from domain.recorded import Recorded
 from domain.risk.assessment import Assessment, Reason, RiskDecision
 from domain.spending import (
     Attempt,
+    Attempted,
     AuthorizationKind,
     AuthorizationStatus,
     CardAuthorizationAdvised,
@@ -31,6 +32,7 @@ from domain.spending import (
     CardTransactionCleared,
     DeclineReason,
     FraudLabelRecorded,
+    over,
     spending_of,
 )
 from domain.value import changed, value
@@ -112,11 +114,8 @@ class AuthorizationRow:
     last_position: int
 
 
-_Event = (
-    CardAuthorizationApproved
-    | CardAuthorizationDeclined
-    | CardAuthorizationChallenged
-    | CardAuthorizationIncremented
+_Later = (
+    CardAuthorizationIncremented
     | CardIncrementDeclined
     | CardAuthorizationAdvised
     | CardAuthorizationReversed
@@ -126,26 +125,14 @@ _Event = (
     | CardRefundCleared
     | FraudLabelRecorded
 )
+_Event = Attempted | _Later
 
 
 class Authorizations(Document[AuthorizationRow]):
     name = "authorizations"
     row = AuthorizationRow
     key = ("authorization_id",)
-    events = (
-        CardAuthorizationApproved,
-        CardAuthorizationDeclined,
-        CardAuthorizationChallenged,
-        CardAuthorizationIncremented,
-        CardIncrementDeclined,
-        CardAuthorizationAdvised,
-        CardAuthorizationReversed,
-        CardAuthorizationExpired,
-        CardTransactionCleared,
-        CardForcePosted,
-        CardRefundCleared,
-        FraudLabelRecorded,
-    )
+    events = get_args(_Event)
     indexes = (
         ("status", "expires_at"),
         ("position",),
@@ -298,19 +285,6 @@ def _risk(assessment: Assessment | None) -> dict[str, Any]:
     }
 
 
-_Later = (
-    CardAuthorizationIncremented
-    | CardIncrementDeclined
-    | CardAuthorizationAdvised
-    | CardAuthorizationReversed
-    | CardAuthorizationExpired
-    | CardTransactionCleared
-    | CardForcePosted
-    | CardRefundCleared
-    | FraudLabelRecorded
-)
-
-
 def _changes(  # noqa: C901, PLR0911 -- one flat match over every event, as in the domain
     row: AuthorizationRow, event: _Later
 ) -> dict[str, Any]:
@@ -328,7 +302,7 @@ def _changes(  # noqa: C901, PLR0911 -- one flat match over every event, as in t
             return {"declined_increments": kept}
         case CardAuthorizationAdvised(amount=amount):
             advised = {"approved": row.cleared + amount.minor, "held": amount.minor}
-            return advised if amount.minor else {**advised, "status": _over(row.cleared)}
+            return advised if amount.minor else {**advised, "status": over(row.cleared)}
         case CardAuthorizationReversed():
             return _reversed(row, event)
         case CardAuthorizationExpired():
@@ -360,17 +334,8 @@ def _reversed(row: AuthorizationRow, event: CardAuthorizationReversed) -> dict[s
         cleared -= event.amount.minor
     else:
         held -= event.amount.minor
-    status = row.status if event.remaining.minor else _over(cleared)
+    status = row.status if event.remaining.minor else over(cleared)
     return {"held": held, "cleared": cleared, "status": status}
-
-
-def _over(cleared: int) -> AuthorizationStatus:
-    return AuthorizationStatus.CLEARED if cleared else AuthorizationStatus.REVERSED
-
-
-def _ended(cleared: int) -> AuthorizationStatus:
-    """Of one that nothing is held for any more."""
-    return AuthorizationStatus.CLEARED if cleared else AuthorizationStatus.REVERSED
 
 
 def _late(row: AuthorizationRow, event: CardForcePosted) -> bool:

@@ -23,19 +23,12 @@ from domain.card import CardExpiry, CardType, Channel, EntryMode, IssueCard
 from domain.risk.assessment import Assessment
 from domain.risk.features import FEATURES, SCHEMA_HASH
 from domain.risk.model import Tree, written
-from domain.risk.policy import (
-    JUDGED,
-    Band,
-    Metrics,
-    ModelRole,
-    PromoteModel,
-    RecordTrainedModel,
-    ReferenceBins,
-)
+from domain.risk.policy import ModelRole, PromoteModel
 from domain.spending import AuthorizationKind, CardAuthorizationApproved, Merchant, spending_of
 from interfaces.system import bank_codec
 from tests.application.banking import KEYSTORE, clerk, deposit, open_account, to_know
 from tests.examples import OPENING_DAY, eur
+from tests.interfaces.risk_lab.shopping import trained
 
 Test = Callable[..., Coroutine[Any, Any, None]]
 
@@ -312,26 +305,23 @@ def test_what_cards_spend_is_forgotten_sooner_than_what_takes_less_memory(
         log.close()
 
 
+@in_a_loop
+async def test_nobody_waits_for_a_desk_that_has_stopped(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ValueError("a record that cannot be read")
+
+    monkeypatch.setattr(log, "told", broken)
+    async with RiskDesk(log) as desk:
+        with pytest.raises(RuntimeError, match="the risk desk has stopped"):
+            await asyncio.wait_for(desk.caught_up(), 10)
+        assert desk.degraded == "the risk desk has stopped"
+
+
 async def _promote(bank: Bank, sha: str) -> None:
-    trained = RecordTrainedModel(
-        model_id=uuid4(),
-        artefact_sha256=sha,
-        feature_schema=SCHEMA_HASH,
-        from_position=1,
-        to_position=1,
-        label_cutoff_position=1,
-        rows=1,
-        training_set_sha256="ab" * 32,
-        params="{}",
-        seed=1,
-        library_versions="none",
-        metrics=Metrics(auc=0.9, average_precision=0.5, recall_at_0_1_percent_fpr=0.5),
-        bands=tuple(Band(decision=band, count=1, precision=1.0) for band in JUDGED),
-        reference=(ReferenceBins(feature="score", edges=(0.5,), shares=(0.5, 0.5)),),
-        trainer="a scientist",
-    )
     promote = PromoteModel(artefact_sha256=sha, role=ModelRole.CHAMPION, approver="an officer")
-    for command in (trained, promote):
+    for command in (trained(sha), promote):
         outcome = await bank.execute(command, clerk())
         assert isinstance(outcome, Accepted), outcome
 
