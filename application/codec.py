@@ -158,7 +158,8 @@ class Codec:
         code has written is ignored, and made anew.
         """
         folders = {Path(inspect.getfile(aggregate)).parent for aggregate in self._aggregates}
-        sources = (path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py")))
+        paths = sorted(path for folder in folders for path in folder.glob("*.py"))
+        sources = (path.read_bytes() for path in paths)
         return sha256(b"\0".join(sources)).hexdigest()
 
     def _reader(self, topic: str) -> Callable[[bytes], Envelope[Any]]:

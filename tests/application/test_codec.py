@@ -1,6 +1,9 @@
 """Events to bytes and back, whatever they hold; and what is not an event is refused, quietly."""
 
 import json
+import os
+import subprocess
+import sys
 import traceback
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Self
@@ -339,4 +342,18 @@ def test_an_old_event_is_of_its_aggregate() -> None:
 
 def test_the_codes_fingerprint_is_that_of_the_sources() -> None:
     assert CODEC.code_fingerprint == bank_codec().code_fingerprint != COUNTING.code_fingerprint
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3", "4"])
+def test_another_process_with_the_same_code_believes_its_snapshots(seed: str) -> None:
+    """Aggregates stand in several folders, and the order of a set of them differs by process."""
+    tell = "from interfaces.system import bank_codec; print(bank_codec().code_fingerprint)"
+    told = subprocess.run(  # noqa: S603 -- this program itself
+        [sys.executable, "-c", tell],
+        env=os.environ | {"PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == CODEC.code_fingerprint
     assert Customer in AGGREGATES
