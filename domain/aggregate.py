@@ -59,8 +59,8 @@ class Aggregate(ABC, Generic[C, E]):
     identity: ClassVar[str]
     """The field of each command that holds the id of the stream it is about."""
     weight: ClassVar[int] = 1
-    """What a state takes in memory, beside that of an account (about 3 kB): so many times as much
-    of the bank's memory is set aside for it."""
+    """Of how many streams a state takes the place in the bank's memory: more than one for what is
+    much larger than an account, which takes 1 kB."""
 
     @abstractmethod
     def decide(self, command: C) -> Sequence[E]:
