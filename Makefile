@@ -66,5 +66,5 @@ bench-compare: install
 
 # For every platform at once, and without a header, an index or a path of the machine that compiled it.
 constraints: install
-	@$(BIN)/uv --no-config pip compile pyproject.toml --group dev --extra lab --extra hsm --universal --python-version 3.11 \
+	@$(BIN)/uv --no-config pip compile pyproject.toml --group dev --extra lab --extra hsm --extra otel --universal --python-version 3.11 \
 	  --generate-hashes --no-header --quiet --output-file constraints.txt

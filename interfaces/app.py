@@ -14,8 +14,11 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from interfaces.access.caller import ANYBODY, known_as
+from interfaces.graphql_api.context import Serving
 from interfaces.graphql_api.endpoint import GRAPHIQL, graphql_endpoint
 from interfaces.graphql_api.limits import BODY_BYTES
+from interfaces.graphql_api.sealed import Seal
 from interfaces.guard import Guard, problem
 from interfaces.health import reasons_not_ready
 from interfaces.metrics import Metrics
@@ -45,7 +48,9 @@ def create_app(
     `clock` tells the day of a command that says none.
     """
     metrics = Metrics()
-    graphql = graphql_endpoint(system, metrics, clock)
+    seal = Seal(system.keystore.mac("graphql cursors and tokens", b""))
+    serving = Serving(system=system, seal=seal, metrics=metrics, clock=clock)
+    graphql = graphql_endpoint(serving)
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.append(Route(_GRAPHQL, graphql))  # for those who add a slash
     for path, answer in (
@@ -67,6 +72,7 @@ def _shortened(app: ASGIApp, graphql: ASGIApp) -> ASGIApp:
     goes."""
 
     async def shortened(scope: Scope, receive: Receive, send: Send) -> None:
+        known_as(scope, ANYBODY)
         to_graphql = scope["type"] == "http" and scope["path"] == _GRAPHQL
         await (graphql if to_graphql else app)(scope, receive, send)
 

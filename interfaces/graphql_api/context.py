@@ -10,7 +10,7 @@ share a snapshot and their queries.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -22,6 +22,7 @@ from strawberry.fastapi import BaseContext
 
 from application.codec import Envelope
 from application.vault import PersonalRef
+from interfaces.access.caller import Caller
 from interfaces.graphql_api.errors import BadUserInput, NotYetConsistent
 from interfaces.graphql_api.scalars import ConsistencyToken, Position
 from interfaces.graphql_api.sealed import NotOurs, Seal
@@ -64,25 +65,30 @@ class LastKnown:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What all requests to one bank share, whichever way they come in. `clock` tells the day of a
+    command that says none."""
+
+    system: System
+    seal: Seal
+    metrics: Metrics
+    clock: Callable[[], datetime]
+    last_known: LastKnown = field(default_factory=LastKnown)
+
+
 class Context(BaseContext):
     """One request. `close` gives back what it holds."""
 
-    def __init__(
-        self,
-        system: System,
-        seal: Seal,
-        metrics: Metrics,
-        last_known: LastKnown,
-        clock: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, serving: Serving, caller: Caller) -> None:
         super().__init__()
-        self.system = system
-        self.seal = seal
-        self.metrics = metrics
-        self.last_known = last_known
-        self.clock = clock
-        # Nobody is asked who they are yet: the server answers its own machine alone.
-        self.actor = "anonymous"
+        self.serving = serving
+        self.caller = caller
+        self.system = serving.system
+        self.seal = serving.seal
+        self.metrics = serving.metrics
+        self.last_known = serving.last_known
+        self.clock = serving.clock
         self._opening: asyncio.Task[None] | None = None
         self._held = AsyncExitStack()
         self._snapshot: Snapshot | None = None

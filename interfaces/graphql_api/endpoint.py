@@ -10,7 +10,6 @@ There is no WebSocket and no streaming yet: they come with the first subscriptio
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -23,12 +22,10 @@ from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from interfaces.graphql_api.context import Context, LastKnown
+from interfaces.access.caller import Caller, caller_of
+from interfaces.graphql_api.context import Context, Serving
 from interfaces.graphql_api.schema import BankSchema, build_schema
-from interfaces.graphql_api.sealed import Seal
 from interfaces.guard import problem
-from interfaces.metrics import Metrics
-from interfaces.system import System
 
 GRAPHIQL: Final = Path(__file__).parent / "graphiql"
 """The page, its script and style, and the published builds of what they use."""
@@ -59,7 +56,7 @@ class Request(NamedTuple):
 class GraphQLEndpoint:
     """The ASGI application at one path."""
 
-    def __init__(self, schema: BankSchema, new_context: Callable[[], Context]) -> None:
+    def __init__(self, schema: BankSchema, new_context: Callable[[Caller], Context]) -> None:
         self._schema = schema
         self._new_context = new_context
         self._page = (GRAPHIQL / "index.html").read_bytes()
@@ -69,13 +66,13 @@ class GraphQLEndpoint:
         method = scope["method"]
         try:
             if method == "POST":
-                body = await self._answer(await _posted(scope, receive), method)
+                body = await self._answer(await _posted(scope, receive), method, caller_of(scope))
             elif method != "GET":
                 status, body = 405, problem("METHOD_NOT_ALLOWED", "Method Not Allowed")
             elif _is_for_a_browser(scope):
                 content_type, body = _HTML, self._page
             else:
-                body = await self._answer(_gotten(scope), method)
+                body = await self._answer(_gotten(scope), method, caller_of(scope))
         except BadRequest as bad:
             status, body = 400, _refused(str(bad))
         except Disconnected:
@@ -89,10 +86,12 @@ class GraphQLEndpoint:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, request: Request, method: str) -> bytes:
+    async def _answer(self, request: Request, method: str, caller: Caller) -> bytes:
         try:
             return await self._schema.answer(
-                *request, context=self._new_context(), allowed_operation_types=_ALLOWED[method]
+                *request,
+                context=self._new_context(caller),
+                allowed_operation_types=_ALLOWED[method],
             )
         except MissingQueryError:
             raise BadRequest("No GraphQL query found in the request") from None
@@ -102,13 +101,9 @@ class GraphQLEndpoint:
             raise BadRequest(not_allowed.as_http_error_reason(method)) from None
 
 
-def graphql_endpoint(
-    system: System, metrics: Metrics, clock: Callable[[], datetime]
-) -> GraphQLEndpoint:
+def graphql_endpoint(serving: Serving) -> GraphQLEndpoint:
     """GraphQL over a running bank."""
-    seal = Seal(system.keystore.mac("graphql cursors and tokens", b""))
-    new_context = partial(Context, system, seal, metrics, LastKnown(), clock)
-    return GraphQLEndpoint(build_schema(), new_context)
+    return GraphQLEndpoint(build_schema(), partial(Context, serving))
 
 
 async def _posted(scope: Scope, receive: Receive) -> Request:

@@ -164,7 +164,7 @@ class Mutation:
 async def _executed(context: Context, meta: CommandMeta, command: Any) -> Outcome:
     origin = Origin(
         command_id=meta.command_id,
-        actor=context.actor,
+        actor=context.caller.subject,
         correlation_id=meta.correlation_id,
         expected_version=meta.expected_version,
     )

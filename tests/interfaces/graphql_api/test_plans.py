@@ -16,9 +16,10 @@ from strawberry.types.graphql import OperationType
 from bench.web.questions import BALANCE, DEPOSIT, DEPOSIT_AND_LOOK, TWIN
 from domain.authorizing import alert_of
 from domain.risk.features import SCHEMA_HASH
+from interfaces.access.caller import ANYBODY
 from interfaces.database.embedded import EmbeddedPostgres
 from interfaces.graphql_api import accounts
-from interfaces.graphql_api.context import Context, LastKnown
+from interfaces.graphql_api.context import Context, Serving
 from interfaces.graphql_api.plan import BYTES, OPERATIONS
 from interfaces.graphql_api.schema import BankSchema, build_schema
 from interfaces.graphql_api.sealed import Seal
@@ -61,7 +62,7 @@ class Asked:
 
     def context(self) -> Context:
         now = datetime.now(UTC)
-        return Context(self.system, self._seal, Metrics(), LastKnown(), lambda: now)
+        return Context(Serving(self.system, self._seal, Metrics(), lambda: now), ANYBODY)
 
     def answer(self, document: str, variables: dict[str, Any], name: str | None = None) -> Any:
         """As clients are answered; `executed` counts what the executor had to do with it."""
