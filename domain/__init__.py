@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from domain.access import AccessJournal
 from domain.account import Account
 from domain.aggregate import Aggregate
 from domain.authorizing import (
@@ -40,6 +41,7 @@ AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
     CardSpending,
     RiskPolicy,
     RiskAlert,
+    AccessJournal,
 )
 """Every aggregate of the bank: what records, replays and verifies knows them from here alone.
 

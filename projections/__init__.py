@@ -9,6 +9,7 @@ from projections.cards import CARDS
 from projections.customers import CUSTOMERS
 from projections.fraud_alerts import FRAUD_ALERTS
 from projections.ledger import LEDGER
+from projections.personal_reads import PERSONAL_READS, UNUSUAL_READS
 from projections.projection import Projection
 from projections.risk_models import RISK_MODELS
 from projections.risk_policy import RISK_POLICIES
@@ -27,5 +28,7 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     CARD_PATTERNS,
     RISK_POLICIES,
     RISK_MODELS,
+    PERSONAL_READS,
+    UNUSUAL_READS,
 )
 """Every read model. A new one is added here and nowhere else."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain import HANDLERS
+from domain.access import RecordReads
 from domain.account import (
     Account,
     ActivateAccount,
@@ -376,6 +377,7 @@ WITHOUT_MONEY = (
     *(RequestToken, ConfirmToken, ActivateToken, SuspendToken, SuspendToken, ResumeToken),
     *(ResumeToken, ResumeToken, DeactivateToken),
     *(RecordTrainedModel, PromoteModel, RetireModel, RecordDrift, PublishRules),
+    *(RecordReads, RecordReads),
     *(FreezeCard, UnfreezeCard, SetSpendControl, RemoveSpendControl, SetPin, TryPin, UnblockPin),
 )
 

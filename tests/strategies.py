@@ -17,6 +17,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from domain import AGGREGATES, HANDLERS
+from domain.access import AccessJournal, reads_by
 from domain.account import FORCED, Account, MovementKind
 from domain.authorizing import Proof
 from domain.card import Card, CardExpiry, Only
@@ -40,6 +41,7 @@ def ids(pool: int, number: int) -> tuple[UUID, ...]:
 POOLS: dict[Any, tuple[UUID, ...]] = {
     **{aggregate: ids(0xA0 + n, 4) for n, aggregate in enumerate(AGGREGATES)},
     RiskPolicy: (RISK_POLICY_ID,),
+    AccessJournal: (reads_by("reader"),),
 }
 """The ids of each aggregate."""
 
@@ -167,6 +169,8 @@ _BY_NAME: dict[str, Strategy] = {
     "approver": st.sampled_from(["chief", "chief", "chief", "trainer"]),
     "publisher": st.sampled_from(["chief", "chief", "chief", " "]),
     "value": st.sampled_from([0.05, 0.2, 0.3]),
+    "reader": st.sampled_from(["reader", "reader", "another"]),
+    "few": st.sampled_from([0, 1, 100]),
 }
 
 _BY_TYPE: dict[Any, Strategy] = {
