@@ -15,13 +15,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interfaces.access.caller import ANYBODY, known_as
+from interfaces.access.limits import Limits
 from interfaces.graphql_api.context import Serving
 from interfaces.graphql_api.endpoint import GRAPHIQL, graphql_endpoint
 from interfaces.graphql_api.limits import BODY_BYTES
 from interfaces.graphql_api.sealed import Seal
-from interfaces.guard import Guard, problem
+from interfaces.guard import Guard
 from interfaces.health import reasons_not_ready
 from interfaces.metrics import Metrics
+from interfaces.problems import PROBLEM_JSON, problem
 from interfaces.system import System
 from projections.read_models import ReadModelsUnavailable
 
@@ -49,7 +51,13 @@ def create_app(
     """
     metrics = Metrics()
     seal = Seal(system.keystore.mac("graphql cursors and tokens", b""))
-    serving = Serving(system=system, seal=seal, metrics=metrics, clock=clock)
+    serving = Serving(
+        system=system,
+        seal=seal,
+        metrics=metrics,
+        clock=clock,
+        limits=Limits.of(system.settings),
+    )
     graphql = graphql_endpoint(serving)
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.append(Route(_GRAPHQL, graphql))  # for those who add a slash
@@ -119,8 +127,8 @@ async def _problem(_: Request, error: Any) -> Response:
     """Another path, another method."""
     code = HTTPStatus(error.status_code).name
     return Response(
-        problem(code, str(error.detail)),
+        problem(code, str(error.detail), status=error.status_code),
         status_code=error.status_code,
         headers=error.headers,
-        media_type="application/json",
+        media_type=PROBLEM_JSON,
     )

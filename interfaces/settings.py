@@ -3,6 +3,7 @@
 import ipaddress
 import os
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -22,12 +23,26 @@ class InvalidSettings(Exception):
     """An environment variable cannot be used; the message has one line for each, and no secret."""
 
 
+class Access(StrEnum):
+    """Who is answered: whoever brings a token, or everybody on this machine."""
+
+    TOKENS = "tokens"
+    OPEN = "open"
+
+
 class Settings(BaseModel):
     """Where the bank keeps its data and where it answers.
 
     `home` (LEDGERTWIN_HOME) is the data directory; `database_url` (LEDGERTWIN_DATABASE_URL) names a
     PostgreSQL server, and without it one is run in the home; `host` and `port` (LEDGERTWIN_HOST,
     LEDGERTWIN_PORT) are the address to serve on.
+
+    `access` (LEDGERTWIN_ACCESS) is `tokens`, so that whoever asks says who he is, or `open`: then
+    everybody may do everything, and therefore only this machine is answered.
+
+    `reads_a_minute`, `writes_a_minute` and `admin_an_hour` (LEDGERTWIN_READS_A_MINUTE and so on)
+    are what one client may ask for, where it is known which client asks. A question counts for as
+    much as it costs.
 
     `pkcs11_module` (LEDGERTWIN_PKCS11_MODULE), the shared library of an HSM, has the bank's keys in
     its token `pkcs11_token` (LEDGERTWIN_PKCS11_TOKEN, a label) and not in a file of the home;
@@ -42,6 +57,10 @@ class Settings(BaseModel):
     database_url: str | None = Field(default=None, repr=False)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    access: Access = Access.TOKENS
+    reads_a_minute: int = Field(default=10_000, ge=1)
+    writes_a_minute: int = Field(default=2_000, ge=1)
+    admin_an_hour: int = Field(default=500, ge=1)
     pkcs11_module: Path | None = None
     pkcs11_token: str | None = None
     pkcs11_pin: str | None = Field(default=None, repr=False)

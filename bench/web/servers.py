@@ -60,7 +60,7 @@ def bank_server(place: Place, database: str) -> Iterator[Server]:
     port, log = _free_port(), place.home / "serve.log"
     with log.open("wb") as said:
         process = subprocess.Popen(  # noqa: S603 -- this program itself
-            [sys.executable, "-c", _SERVE, "serve", "--port", str(port)],
+            [sys.executable, "-c", _SERVE, "serve", "--open", "--port", str(port)],
             env=os.environ
             | {"LEDGERTWIN_DATABASE_URL": place.url(database), "LEDGERTWIN_HOME": str(place.home)},
             stdout=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ from interfaces.demo.populate import populate
 from interfaces.demo.risk import shipped_artefact
 from interfaces.demo.year import Story, story
 from interfaces.expiry import expiring
-from interfaces.settings import Settings
+from interfaces.settings import Access, Settings
 from interfaces.system import System, open_system
 from interfaces.worker import run_worker, supervised_worker
 
@@ -37,11 +37,16 @@ _CATCH_UP: Final = 30.0
 
 Host = Annotated[str | None, typer.Option(help="The address to serve on: a loopback address.")]
 Port = Annotated[int | None, typer.Option(help="The port to serve on.", min=1, max=65535)]
+Open = Annotated[
+    bool, typer.Option("--open", help="Answer everybody on this machine, and ask for no token.")
+]
 
 
-def serve(host: Host = None, port: Port = None) -> None:
-    """Serve the bank: GraphQL at /graphql. On this machine only: nobody is asked who they are."""
+def serve(host: Host = None, port: Port = None, open_to_all: Open = False) -> None:
+    """Serve the bank: GraphQL at /graphql."""
     settings = _settings(host, port)
+    if open_to_all:
+        settings = settings.model_copy(update={"access": Access.OPEN})
 
     async def announce(_: System) -> None:
         out.print(f"Ledgertwin serves at {_address(settings)}/graphql (Ctrl-C stops it)")
@@ -52,11 +57,15 @@ def serve(host: Host = None, port: Port = None) -> None:
 def demo(host: Host = None, port: Port = None) -> None:
     """Make a small bank with a year of history, serve it, and say where.
 
+    Whoever is on this machine may ask it for anything: nobody in it is real.
+
     It lives in the folder "demo" of the data directory, with a database server of its own: it
     never touches a real bank, nor the server that LEDGERTWIN_DATABASE_URL names.
     """
     settings = _settings(host, port)
-    settings = settings.model_copy(update={"home": demo_home(settings), "database_url": None})
+    settings = settings.model_copy(
+        update={"home": demo_home(settings), "database_url": None, "access": Access.OPEN}
+    )
     told = story()
 
     async def announce(system: System) -> None:

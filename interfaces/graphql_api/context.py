@@ -23,6 +23,7 @@ from strawberry.fastapi import BaseContext
 from application.codec import Envelope
 from application.vault import PersonalRef
 from interfaces.access.caller import Caller
+from interfaces.access.limits import Limits
 from interfaces.graphql_api.errors import BadUserInput, NotYetConsistent
 from interfaces.graphql_api.scalars import ConsistencyToken, Position
 from interfaces.graphql_api.sealed import NotOurs, Seal
@@ -75,6 +76,7 @@ class Serving:
     metrics: Metrics
     clock: Callable[[], datetime]
     last_known: LastKnown = field(default_factory=LastKnown)
+    limits: Limits = field(default_factory=lambda: Limits({}))
 
 
 class Context(BaseContext):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from interfaces.settings import InvalidSettings, Settings
+from interfaces.settings import Access, InvalidSettings, Settings
 
 
 def test_without_any_the_bank_lives_in_the_users_data_folder_and_answers_locally() -> None:
@@ -27,6 +27,14 @@ def test_a_relative_home_is_taken_from_where_we_are() -> None:
 
 def test_an_empty_variable_counts_as_unset() -> None:
     assert Settings.from_environment({"LEDGERTWIN_PORT": ""}).port == 8000
+
+
+def test_without_saying_otherwise_a_token_is_asked_for() -> None:
+    assert Settings.from_environment({}).access is Access.TOKENS
+
+
+def test_an_open_bank_asks_for_none() -> None:
+    assert Settings.from_environment({"LEDGERTWIN_ACCESS": "open"}).access is Access.OPEN
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "eight thousand"])

@@ -97,7 +97,7 @@ def teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teller]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     bank = Ledgertwin(tmp_path_factory.mktemp("home"))
-    with bank.started("serve", "--port", str(port)) as process:
+    with bank.started("serve", "--open", "--port", str(port)) as process:
         wait_for(lambda: _answers(address), seconds=60)
         yield Teller(address)
         process.terminate()

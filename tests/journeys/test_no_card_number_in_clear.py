@@ -270,7 +270,7 @@ def test_the_search_finds_what_it_looks_for() -> None:
 def test_a_bank_with_a_home_of_its_own_keeps_no_number_in_clear(tmp_path: Path) -> None:
     port = free_port()
     home = tmp_path / "home"
-    with Ledgertwin(home).started("--verbose", "serve", "--port", str(port)) as process:
+    with Ledgertwin(home).started("--verbose", "serve", "--open", "--port", str(port)) as process:
         address = f"http://127.0.0.1:{port}"
         wait_for(lambda: _answers(address), seconds=90)
         bank = Served(address)

@@ -94,7 +94,7 @@ class Server:
     def start(self) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("LEDGERTWIN_")}
         self._process = subprocess.Popen(  # noqa: S603 -- this program itself
-            [*PROGRAM, "serve", "--port", str(self.port)],
+            [*PROGRAM, "serve", "--open", "--port", str(self.port)],
             env={**kept, "LEDGERTWIN_HOME": str(self.home)},
             cwd=ROOT,
             stdout=self._said,

@@ -18,7 +18,7 @@ import uvloop
 from application.event_log import LogUnavailable, open_log
 from interfaces.app import create_app
 from interfaces.database import as_application
-from interfaces.settings import Settings
+from interfaces.settings import Access, Settings
 from interfaces.system import bank_codec, open_system
 from projections import PROJECTIONS
 from projections.runner import Runner
@@ -94,7 +94,7 @@ def served(url: str, home: Path) -> Iterator[Served]:
         servers: Queue[uvicorn.Server] = Queue()
 
         async def serve() -> None:
-            async with open_system(url, Settings(home=home)) as system:
+            async with open_system(url, Settings(home=home, access=Access.OPEN)) as system:
                 app = create_app(system, clock=bank.now)
                 server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
                 servers.put(server)
