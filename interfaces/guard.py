@@ -6,7 +6,6 @@ name it asks for (a page that rebinds its own name to this machine still sends t
 having no way to send JSON without the browser asking first.
 """
 
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -15,6 +14,8 @@ from typing import Final
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from interfaces.problems import PROBLEM_JSON, problem
 
 logger = logging.getLogger(__name__)
 
@@ -122,23 +123,19 @@ class _Answer:
     async def refuse(
         self, status: int, code: str, message: str, trace_id: str | None = None
     ) -> None:
-        """A problem as JSON, unless the answer has begun: then only breaking off says the truth."""
+        """A problem, unless the answer has begun: then only breaking off says the truth."""
         if self._scope["type"] == "websocket":
             await self._send({"type": "websocket.close", "code": 1008, "reason": message})
             return
         if self._begun:
             raise ConnectionAbortedError(code)
-        body = problem(code, message, trace_id)
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        body = problem(code, message, trace_id, status=status)
+        headers = [
+            (b"content-type", PROBLEM_JSON.encode()),
+            (b"content-length", b"%d" % len(body)),
+        ]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
-
-
-def problem(code: str, message: str, trace_id: str | None = None) -> bytes:
-    """How everything but GraphQL says that something is wrong."""
-    said = {"code": code, "message": message, "traceId": trace_id}
-    error = {name: text for name, text in said.items() if text is not None}
-    return json.dumps({"error": error}, separators=(",", ":")).encode()
 
 
 def _name(host: str) -> str:

@@ -25,7 +25,7 @@ from strawberry.types.graphql import OperationType
 from interfaces.access.caller import Caller, caller_of
 from interfaces.graphql_api.context import Context, Serving
 from interfaces.graphql_api.schema import BankSchema, build_schema
-from interfaces.guard import problem
+from interfaces.problems import PROBLEM_JSON, problem
 
 GRAPHIQL: Final = Path(__file__).parent / "graphiql"
 """The page, its script and style, and the published builds of what they use."""
@@ -68,7 +68,8 @@ class GraphQLEndpoint:
             if method == "POST":
                 body = await self._answer(await _posted(scope, receive), method, caller_of(scope))
             elif method != "GET":
-                status, body = 405, problem("METHOD_NOT_ALLOWED", "Method Not Allowed")
+                status, content_type = 405, PROBLEM_JSON.encode()
+                body = problem("METHOD_NOT_ALLOWED", "Method Not Allowed")
             elif _is_for_a_browser(scope):
                 content_type, body = _HTML, self._page
             else:
