@@ -377,9 +377,12 @@ WITHOUT_MONEY = (
     *(RequestToken, ConfirmToken, ActivateToken, SuspendToken, SuspendToken, ResumeToken),
     *(ResumeToken, ResumeToken, DeactivateToken),
     *(RecordTrainedModel, PromoteModel, RetireModel, RecordDrift, PublishRules),
-    *(RecordReads, RecordReads),
     *(FreezeCard, UnfreezeCard, SetSpendControl, RemoveSpendControl, SetPin, TryPin, UnblockPin),
 )
+
+AROUND = (RecordReads,)
+"""What happens beside accounts and cards, and says nothing of them: the bank is not asked for it
+among everything else, of which it would only leave less."""
 
 
 def _rule_of(cls: type[Any]) -> Any:
@@ -405,10 +408,15 @@ class QuietLaws(Laws):
     """Asked for what moves no money: tokens in wallets, limits, PINs, and models of risk."""
 
 
+class LawsAround(Laws):
+    """Asked for what happens beside accounts and cards."""
+
+
 for _machine, _asked in (
-    (BankLaws, (*HANDLERS, *sorted(MONEY, key=permanent_name))),
+    (BankLaws, (*(c for c in HANDLERS if c not in AROUND), *sorted(MONEY, key=permanent_name))),
     (CardLaws, BY_CARD),
     (QuietLaws, WITHOUT_MONEY),
+    (LawsAround, AROUND),
 ):
     for _number, _cls in enumerate(_asked):
         setattr(_machine, f"rule_{_number}", _rule_of(_cls))

@@ -7,11 +7,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from domain import AGGREGATES
 from domain.aggregate import permanent_name
-from tests.laws import BankLaws, CardLaws, Laws, QuietLaws
+from tests.laws import BankLaws, CardLaws, Laws, LawsAround, QuietLaws
 
 TestTheLawsOfTheBank = BankLaws.TestCase
 TestTheLawsOfCards = CardLaws.TestCase
 TestTheLawsOfWhatMovesNoMoney = QuietLaws.TestCase
+TestTheLawsOfWhatHappensAround = LawsAround.TestCase
 
 
 def seeded(laws: type[Laws], reached: Counter[str]) -> type[Laws]:
@@ -22,7 +23,8 @@ def seeded(laws: type[Laws], reached: Counter[str]) -> type[Laws]:
 def test_arbitrary_commands_reach_every_event() -> None:
     reached: Counter[str] = Counter()
     # Few examples for each of many seeds: after the first ten, Hypothesis mostly varies old ones.
-    for number, laws in enumerate((BankLaws, BankLaws, CardLaws, QuietLaws) * 7):
+    machines = (*(BankLaws, BankLaws, CardLaws, QuietLaws) * 7, *[LawsAround] * 4)
+    for number, laws in enumerate(machines):
         run_state_machine_as_test(
             seed(number)(seeded(laws, reached)),
             settings=settings(
