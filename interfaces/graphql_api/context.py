@@ -22,8 +22,9 @@ from strawberry.fastapi import BaseContext
 
 from application.codec import Envelope
 from application.vault import PersonalRef
-from interfaces.access.caller import Caller
+from interfaces.access.caller import Caller, Clearance
 from interfaces.access.limits import Limits
+from interfaces.access.masking import seen
 from interfaces.graphql_api.errors import BadUserInput, NotYetConsistent
 from interfaces.graphql_api.scalars import ConsistencyToken, Position
 from interfaces.graphql_api.sealed import NotOurs, Seal
@@ -201,12 +202,13 @@ class Context(BaseContext):
         return row
 
     async def personal(self, ref: PersonalRef | None) -> str | None:
-        """A personal value in clear, or None if it was never given or is erased."""
-        if ref is None:
+        """What the caller sees of a personal value. None if that is nothing, and if it was never
+        given or is erased; what is not shown is not opened."""
+        if ref is None or self.caller.clearance is Clearance.NONE:
             return None
         now = await self.snapshot()
         text: str | None = await now.gathered(PersonalRef, self._opened, ref)
-        return text
+        return None if text is None else seen(self.caller.clearance, ref.field, text)
 
     async def _opened(self, now: Snapshot, refs: list[PersonalRef]) -> Sequence[str | None]:
         """One query, at the moment that everything else is of."""
