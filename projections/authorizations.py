@@ -5,7 +5,7 @@ follows them from a position on misses none and sees none twice. What happens to
 moves `last_position`, which no index holds, so that PostgreSQL writes little for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, assert_never, get_args
 from uuid import UUID
@@ -141,6 +141,10 @@ class Authorizations(Document[AuthorizationRow]):
         ("customer_id", "position"),
         ("customer_id", "fraudulent"),
     )
+    fixed = ("card_id", "line", "customer_id", "account_id", "occurred_at", "position")
+
+    def streams(self, row: AuthorizationRow) -> Collection[UUID]:
+        return (spending_of(row.account_id),)
 
     def keys(self, recorded: Recorded) -> Sequence[Key]:
         """None of a clearing that belongs to nothing."""

@@ -85,6 +85,7 @@ class Balance:
 
     account_id: UUID
     customer_id: UUID  # who owns it; `holders` are all who may dispose of it
+    iban: int | None  # the version of the account's stream that holds its number, sealed
     product: Product
     status: Status
     currency: str
@@ -109,6 +110,7 @@ class Balances(Document[Balance]):
     key = ("account_id",)
     events = tuple(Account.events)
     indexes = (("customer_id",),)
+    fixed = ("customer_id", "currency", "product")
 
     def fold(self, row: Balance | None, recorded: Recorded, key: Key) -> Balance | None:
         event: AccountEvent = recorded.event
@@ -125,6 +127,7 @@ def _opened(event: AccountOpened, recorded: Recorded) -> Balance:
     return Balance(
         account_id=recorded.stream_id,
         customer_id=event.customer_id,
+        iban=recorded.version if event.iban is not None else None,
         product=event.product,
         status=Status.PENDING,
         currency=event.currency,

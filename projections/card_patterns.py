@@ -4,7 +4,7 @@ The clock is that of the uses themselves. Devices and addresses are told apart b
 that the risk features are made with, so an analyst sees the numbers that the decision saw.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum, unique
 from math import floor
@@ -20,6 +20,7 @@ from domain.spending import (
     CardAuthorizationChallenged,
     CardAuthorizationDeclined,
     begins,
+    spending_of,
 )
 from domain.value import value
 from projections.projection import Document, Key
@@ -69,6 +70,10 @@ class CardPatterns(Document[CardPatternRow]):
     row = CardPatternRow
     key = ("card_id",)
     events = (CardAuthorizationApproved, CardAuthorizationDeclined, CardAuthorizationChallenged)
+    fixed = ("account_id", "customer_id")
+
+    def streams(self, row: CardPatternRow) -> Collection[UUID]:
+        return (spending_of(row.account_id),)
 
     def keys(self, recorded: Recorded) -> Sequence[Key]:
         event: Attempted = recorded.event

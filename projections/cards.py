@@ -84,6 +84,7 @@ class Cards(Document[CardRow]):
     key = ("card_id",)
     events = tuple(Card.events)
     indexes = (("customer_id", "card_id"), ("account_id", "card_id"))
+    fixed = ("customer_id", "account_id")
 
     def fold(self, row: CardRow | None, recorded: Recorded, key: Key) -> CardRow | None:
         event: CardEvent = recorded.event

@@ -61,6 +61,7 @@ class FraudAlerts(Document[FraudAlertRow]):
         ("status", "position"),
         ("customer_id", "position"),
     )
+    fixed = ("card_id", "customer_id", "account_id", "severity", "position")
 
     def fold(self, row: FraudAlertRow | None, recorded: Recorded, key: Key) -> FraudAlertRow:
         event: RiskAlertEvent = recorded.event

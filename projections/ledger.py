@@ -1,8 +1,9 @@
 """The general ledger: what each account of it was debited and credited, by day."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Final, get_args
+from uuid import UUID
 
 from domain.account import Movement
 from domain.postings import GL, Side
@@ -30,6 +31,10 @@ class Ledger(Document[LedgerDay]):
     key = ("gl", "currency", "booking_date")
     events = (*get_args(Movement), CardMovementSuspended)
     """All that moves money: on an account, or between two of the bank's own."""
+
+    def streams(self, row: LedgerDay) -> Collection[UUID]:
+        """A day of the bank is in any stream there is: it is folded from all of the log."""
+        raise LookupError("the general ledger is of all streams")
 
     def keys(self, recorded: Recorded) -> Sequence[Key]:
         event: Movement | CardMovementSuspended = recorded.event

@@ -7,10 +7,11 @@ takes to show something more: the table is made anew, from the log, beside the o
 import inspect
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from uuid import UUID
 
 from domain.recorded import Recorded
 
@@ -30,7 +31,8 @@ class Projection(ABC, Generic[Row]):
 
     `name` is that of its table and `row` the class of its rows, whose fields named by `key` find
     one; `events` are all that it listens to; `indexes` are columns to find and page rows by, beside
-    the key.
+    the key. `fixed` are columns that never change once a row is there, beside the key: by these,
+    rows of the past are found among the rows of today.
     """
 
     name: ClassVar[str]
@@ -38,6 +40,13 @@ class Projection(ABC, Generic[Row]):
     key: ClassVar[tuple[str, ...]]
     events: ClassVar[Sequence[type[Any]]]
     indexes: ClassVar[Sequence[tuple[str, ...]]] = ()
+    fixed: ClassVar[Sequence[str]] = ()
+
+    def streams(self, row: Row) -> Collection[UUID]:
+        """The streams in which all stands that a row was ever folded from: by default, the one that
+        its key begins with. Whoever folds these alone finds the same row."""
+        stream: UUID = getattr(row, self.key[0])
+        return (stream,)
 
     def fingerprint(self) -> str:
         """Changes whenever the module that says what the rows are does: then they are rebuilt."""

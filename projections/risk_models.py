@@ -1,12 +1,13 @@
 """Every model that was ever trained: what it was made from, how good it is, who gave it a role."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from domain.recorded import Recorded
 from domain.risk.policy import (
+    RISK_POLICY_ID,
     Band,
     Metrics,
     ModelRole,
@@ -63,6 +64,10 @@ class RiskModels(Document[RiskModelRow]):
     key = ("artefact_sha256",)
     events = (RiskModelTrained, RiskModelPromoted, RiskModelRetired)
     indexes = (("position",),)
+    fixed = ("position",)
+
+    def streams(self, row: RiskModelRow) -> Collection[UUID]:
+        return (RISK_POLICY_ID,)
 
     def keys(self, recorded: Recorded) -> Sequence[Key]:
         event: _Event = recorded.event

@@ -8,7 +8,7 @@ however often a card is used.
 How many alerts are open, and how many frauds are known, is not kept here: their own rows say so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum, unique
 from typing import Final
@@ -21,6 +21,7 @@ from domain.spending import (
     CardAuthorizationApproved,
     CardAuthorizationChallenged,
     CardAuthorizationDeclined,
+    spending_of,
 )
 from domain.value import value
 from projections.projection import Document, Key
@@ -71,7 +72,8 @@ class Peak:
 @value
 class RiskProfileRow:
     """`model` is the SHA-256 of the model in the newest assessment: None if rules alone decided,
-    and then `degraded` says why. `counts` are of all assessments there ever were."""
+    and then `degraded` says why. `counts` are of all assessments there ever were, and `accounts`
+    those on which they were made, in the order of their first ones."""
 
     customer_id: UUID
     score: float
@@ -84,6 +86,7 @@ class RiskProfileRow:
     last_assessed_at: datetime
     history: tuple[Assessed, ...]
     peaks: tuple[Peak, ...]
+    accounts: tuple[UUID, ...]
     position: int
 
 
@@ -92,6 +95,9 @@ class RiskProfiles(Document[RiskProfileRow]):
     row = RiskProfileRow
     key = ("customer_id",)
     events = (CardAuthorizationApproved, CardAuthorizationDeclined, CardAuthorizationChallenged)
+
+    def streams(self, row: RiskProfileRow) -> Collection[UUID]:
+        return tuple(map(spending_of, row.accounts))
 
     def keys(self, recorded: Recorded) -> Sequence[Key]:
         """None if nobody assessed it."""
@@ -113,6 +119,8 @@ class RiskProfiles(Document[RiskProfileRow]):
         peaks = _peaks(() if row is None else row.peaks, assessed, assessment)
         highest = max(peaks, key=lambda peak: peak.score)
         counts = {} if row is None else row.counts
+        accounts = () if row is None else row.accounts
+        known = attempt.account_id in accounts
         return RiskProfileRow(
             customer_id=attempt.customer_id,
             score=highest.score,
@@ -125,6 +133,7 @@ class RiskProfiles(Document[RiskProfileRow]):
             last_assessed_at=at if row is None or newest else row.last_assessed_at,
             history=(*(() if row is None else row.history), assessed)[-HISTORY:],
             peaks=peaks,
+            accounts=accounts if known else (*accounts, attempt.account_id),
             position=recorded.position,
         )
 

@@ -1,6 +1,7 @@
 """Every movement on every account, as a statement lists them."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import date, datetime
 from typing import Final, assert_never, get_args
 from uuid import UUID
@@ -60,6 +61,7 @@ class Transactions(Feed[Transaction]):
     key = ("account_id", "position")
     events = get_args(Movement)
     indexes = (("account_id", "booking_date"),)
+    fixed = tuple(f.name for f in fields(Transaction))
 
     def rows(self, recorded: Recorded) -> Sequence[Transaction]:
         event: Movement = recorded.event
