@@ -24,6 +24,7 @@ from typing import Any, Final, cast
 from graphql import (
     DirectiveNode,
     DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLField,
@@ -70,6 +71,9 @@ VARIANTS: Final = 16
 """How many plans one operation has at most: what @skip and @include leave of it."""
 
 _RULES: Final = (*specified_rules, DocumentLimits)
+
+_AFTER: Final = "after"
+"""The argument by which a subscription says what it has seen."""
 
 
 Getter = Callable[[Any], Any]
@@ -184,6 +188,10 @@ class Operation:
             plan = self.plans[key] = self.compiler.plan(self, variables)
         return plan
 
+    def followed(self, variables: Mapping[str, Any]) -> "Followed":
+        """What the subscription follows, and the plan of each of its answers."""
+        return self.compiler.followed(self, variables)
+
 
 @dataclass(frozen=True, slots=True)
 class Root:
@@ -226,6 +234,19 @@ class Plan:
             run.abandon()
         out.append("}}")
         return "".join(_flat(out, [])).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A subscription: `begin` calls the resolver of its only field, which says what is followed;
+    `plan` answers once for each time that it happens. `lasts_by` is the variable that says where it
+    begins, if one does, and nothing else: subscriptions that differ in it alone are told the
+    same."""
+
+    key: str
+    begin: Callable[[Run], Any]
+    plan: Plan
+    lasts_by: str | None
 
 
 async def _resolved(root: Root, run: Run, known: dict[str, Known]) -> Any:
@@ -359,6 +380,13 @@ class Compiler:
         selection = _Selection(self._schema, self._converter, operation, dict(variables))
         return selection.plan(root_type)
 
+    def followed(self, operation: Operation, variables: Mapping[str, Any]) -> Followed:
+        root_type = self._schema.get_root_type(operation.type)
+        if root_type is None or operation.type is not OperationType.SUBSCRIPTION:
+            raise NotPlanned(operation.type.value)
+        selection = _Selection(self._schema, self._converter, operation, dict(variables))
+        return selection.followed(root_type)
+
 
 class _Selection:
     """Compiles one operation, of which @skip and @include have been decided."""
@@ -393,6 +421,27 @@ class _Selection:
             write = self._write(_field(root_type, name).type, details)
             roots.append(Root(key, label, resolve, write, lasting=edge is None, once=serial))
         return Plan(tuple(roots), serial)
+
+    def followed(self, root_type: GraphQLObjectType) -> Followed:
+        """What happens is known to the context of each answer, as the value of the only field."""
+        ((key, details),) = collect_fields(
+            self._schema, self._fragments, self._values, root_type, self._operation.node
+        ).grouped_field_set.items()
+        node = details[0].node
+        graphql_field = _field(root_type, node.name.value)
+        resolve, _ = self._call(_subscribed(graphql_field), graphql_field, details)
+
+        def known(source: Any, run: Run) -> Any:
+            return run.context.known[key].again()
+
+        write = self._write(graphql_field.type, details)
+        root = Root(key, f'"{key}":', known, write, lasting=True, once=False)
+        return Followed(
+            key=key,
+            begin=lambda run: resolve(None, run),
+            plan=Plan((root,), serial=False),
+            lasts_by=_only_for(_AFTER, node, self._operation),
+        )
 
     def fields(
         self, type_: GraphQLObjectType, details: Sequence[FieldDetails]
@@ -494,7 +543,14 @@ class _Selection:
         self, graphql_field: GraphQLField, details: Sequence[FieldDetails]
     ) -> tuple[Callable[[Any, Run], Any], str | None]:
         """How a field's value is found, and how its page is written, if the database can do it."""
-        declared = _strawberry(graphql_field)
+        return self._call(_strawberry(graphql_field), graphql_field, details)
+
+    def _call(
+        self,
+        declared: StrawberryField,
+        graphql_field: GraphQLField,
+        details: Sequence[FieldDetails],
+    ) -> tuple[Callable[[Any, Run], Any], str | None]:
         resolver = declared.base_resolver
         if resolver is None or resolver.root_parameter or resolver.parent_parameter:
             raise NotPlanned(declared.name)  # nobody here names it so
@@ -658,6 +714,30 @@ def _strawberry(graphql_field: GraphQLField) -> StrawberryField:
     if not isinstance(declared, StrawberryField) or declared.extensions or declared.is_subscription:
         raise NotPlanned(declared)
     return declared
+
+
+def _subscribed(graphql_field: GraphQLField) -> StrawberryField:
+    declared = graphql_field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    if not isinstance(declared, StrawberryField) or not declared.is_subscription:
+        raise NotPlanned(declared)
+    return declared
+
+
+def _only_for(argument: str, field_node: FieldNode, operation: Operation) -> str | None:
+    """The variable that this argument is, unless it stands anywhere else."""
+    given = {a.name.value: a.value for a in field_node.arguments or ()}.get(argument)
+    if not isinstance(given, VariableNode):
+        return None
+    uses: list[str] = []
+
+    class Uses(Visitor):
+        def enter_variable(self, node: VariableNode, *_: Any) -> None:
+            uses.append(node.name.value)
+
+    fragments = [fragment.definition for fragment in operation.fragments.values()]
+    for node in (operation.node.selection_set, *fragments):
+        visit(node, Uses())
+    return given.name.value if uses.count(given.name.value) == 1 else None
 
 
 def _definition(type_: GraphQLObjectType) -> StrawberryObjectDefinition:

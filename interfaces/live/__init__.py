@@ -1,0 +1,1 @@
+"""What is told as it happens: one follower of the log, and everybody who listens."""
