@@ -16,10 +16,10 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, Self, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
 from uuid import UUID
 
 from application.codec import Codec
@@ -30,6 +30,7 @@ from application.commands import (
     CommandRefused,
     Origin,
     Outcome,
+    Simulated,
     Unavailable,
     outcome_of,
 )
@@ -43,10 +44,11 @@ from application.event_log import (
     Stream,
 )
 from application.record import GENESIS, Record, envelope, record_hash
-from application.vault import Vault, VaultKey, VaultValue
+from application.vault import Sealed, Vault, VaultKey, VaultValue, Whose, without_text
 from domain.aggregate import Aggregate, permanent_name
 from domain.decision import Handler
 from domain.personal import Retention, personal_fields
+from domain.recorded import Recorded
 from domain.refusal import NotFound, Refusal, VersionConflict
 from domain.risk.surroundings import UNWATCHED, Surroundings
 from domain.value import attributes, changed
@@ -283,6 +285,24 @@ class _History:
         return ()
 
 
+class _Seals(Protocol):
+    """Takes the clear text out of events: the vault does, and keeps it."""
+
+    def seal(self, event: Any, stream_id: UUID, version: int) -> Sealed: ...
+
+    def forget(self, whose: Iterable[Whose]) -> None: ...
+
+
+class _NothingKept:
+    """Takes the clear text out of events that nobody will record."""
+
+    def seal(self, event: Any, stream_id: UUID, version: int) -> Sealed:
+        return Sealed(event=without_text(event))
+
+    def forget(self, whose: Iterable[Whose]) -> None:
+        pass
+
+
 class _Entry:
     """What one command would add to the log, built aside until it is certain.
 
@@ -290,7 +310,7 @@ class _Entry:
     """
 
     def __init__(
-        self, memory: _Memory, codec: Codec, vault: Vault, command_id: UUID, at: str
+        self, memory: _Memory, codec: Codec, vault: _Seals, command_id: UUID, at: str
     ) -> None:
         self._memory = memory
         self._kinds = codec.kinds
@@ -371,6 +391,66 @@ class _Entry:
         return known
 
 
+class _Simulation:
+    """Commands judged on a memory of their own, which is loaded from one moment of the log."""
+
+    def __init__(self, session: Session, position: int, now: datetime) -> None:
+        self.memory = _Memory()
+        self.session = session
+        self.now = now
+        self.outcomes: list[Outcome] = []
+        self.events: list[Recorded] = []
+        self._position = self._begun_at = position
+
+    @property
+    def simulated(self) -> Simulated:
+        return Simulated(
+            position=self._begun_at, outcomes=tuple(self.outcomes), events=tuple(self.events)
+        )
+
+    def settle(
+        self,
+        request: _Request,
+        recorded: CommandAccepted | CommandRefused,
+        entry: _Entry,
+        read: Mapping[UUID, int],
+    ) -> None:
+        """The next command is judged on this one. What would be written goes nowhere."""
+        batch = _Batch()
+        known = entry.into(batch, request.fingerprint, read)
+        assert known.written is not None
+        for record, (stream_id, event) in zip(batch.records, known.written, strict=False):
+            self._position += 1
+            self.events.append(
+                Recorded(
+                    position=self._position,
+                    stream_id=stream_id,
+                    version=record.version,
+                    event=event,
+                    at=self.now,
+                    by=request.origin.command_id,
+                )
+            )
+        self._position += 1
+        known.outcome = outcome_of(request.origin.command_id, self._position, recorded)
+        self.outcomes.append(known.outcome)
+
+    # In a thread: the loop waits, and touches no memory meanwhile.
+
+    def load(self, stream_ids: Sequence[UUID]) -> None:
+        for stream_id, stream in self.session.load(stream_ids).items():
+            self.memory.remember(stream_id, stream)
+
+    def load_lacking(self, lacking: _NotLoaded) -> None:
+        if lacking.stream_id is not None:
+            self.load([lacking.stream_id])
+            return
+        assert lacking.written_by is not None
+        known = self.memory.commands.find(lacking.written_by)
+        assert known is not None, "nobody else trims this memory"
+        known.written = self.session.written_by(lacking.written_by)
+
+
 class Bank:
     """Everything the bank is asked to do goes through `execute`.
 
@@ -408,6 +488,10 @@ class Bank:
         )
         # One thread loads what the next batch needs, one takes snapshots.
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="bank")
+        # One at a time is simulated, so that those who mean it wait for nobody who does not.
+        self._simulating = asyncio.Semaphore(1)
+        self._simulations: set[asyncio.Task[Simulated]] = set()
+        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="simulations")
         self._worker: asyncio.Task[None] | None = None
         self._snapshotting: asyncio.Future[None] | None = None
         self._to_snapshot: dict[UUID, Snapshot] = {}
@@ -427,8 +511,11 @@ class Bank:
             await self._worker
             if self._snapshotting is not None:
                 await asyncio.wait([self._snapshotting])
+            if self._simulations:
+                await asyncio.wait(self._simulations)
         finally:
             self._threads.shutdown()
+            self._aside.shutdown()
 
     def _stopped(self, worker: "asyncio.Task[None]") -> None:
         """However the loop came to its end, nobody waits for ever."""
@@ -445,24 +532,48 @@ class Bank:
 
         Raises CommandIdReused, and Unavailable: then retry with the same id.
         """
-        handler, streams_of = self._handlers[type(command)]
-        fingerprint = self._codec.fingerprint(self._key, command, origin.actor)
+        request = self._request(command, origin)
         # Each caller has a future of his own: one who gives up does not take the command back.
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.get(origin.command_id)
         if waiting is not None:
-            if waiting.fingerprint != fingerprint:
+            if waiting.fingerprint != request.fingerprint:
                 raise CommandIdReused
             waiting.callers.append(answer)
             return replace(await answer, replayed=True)
         if self._closing or len(self._waiting) >= WAITING_MAX:
             raise Unavailable
-        streams = streams_of(command)
-        request = _Request(command, origin, handler, streams, fingerprint, [answer])
+        request.callers.append(answer)
         self._waiting[origin.command_id] = request
         self._arrived.append(request)
         self._bell.set()
         return await answer
+
+    def _request(self, command: Any, origin: Origin) -> _Request:
+        handler, streams_of = self._handlers[type(command)]
+        fingerprint = self._codec.fingerprint(self._key, command, origin.actor)
+        return _Request(command, origin, handler, streams_of(command), fingerprint, [])
+
+    async def simulate(self, commands: Sequence[tuple[Any, Origin]]) -> Simulated:
+        """What these commands would come to if they were executed now, one after the other.
+
+        They are judged by the same deciders on what is on record, and each on what those before it
+        would have done; nothing is recorded, no data key is made and no personal value kept. A
+        command that is on record already has the outcome that it had.
+
+        Raises CommandIdReused, and Unavailable: then try again.
+        """
+        if self._closing:
+            raise Unavailable
+        requests = [self._request(command, origin) for command, origin in commands]
+        # Whoever asks may give up; the moment of the log is given back all the same.
+        simulation = asyncio.create_task(self._simulated(requests), name="simulation")
+        self._simulations.add(simulation)
+        simulation.add_done_callback(self._simulations.discard)
+        try:
+            return await asyncio.shield(simulation)
+        except LogUnavailable as error:
+            raise Unavailable from error
 
     # --- the loop: judge what has arrived, write what is judged, answer what is written -----------
 
@@ -585,7 +696,8 @@ class Bank:
         """After a conflict: nobody else writes while these are loaded, judged and written."""
         batch = _Batch()
         try:
-            async with self._exclusive_session() as session:
+            exclusive = self._log.session(exclusive=True)
+            async with self._entered(exclusive, self._threads) as session:
                 await self._judge_all(batch, requests, session)
                 positions = await self._in_thread(session.append, batch.append())
         except Exception as error:  # noqa: BLE001 -- handed on to the callers
@@ -595,15 +707,19 @@ class Bank:
             self._settle(batch, positions)
 
     @asynccontextmanager
-    async def _exclusive_session(self) -> AsyncIterator[Session]:
-        session = self._log.session(exclusive=True)
-        opened: Session = await self._in_thread(session.__enter__)
+    async def _entered(
+        self, blocking: AbstractContextManager[T], threads: ThreadPoolExecutor
+    ) -> AsyncIterator[T]:
+        """A context that blocks where it begins and ends, entered and left in a thread."""
+        loop = asyncio.get_running_loop()
+        entered = await loop.run_in_executor(threads, blocking.__enter__)
         try:
-            yield opened
+            yield entered
         except BaseException as error:
-            await self._in_thread(session.__exit__, type(error), error, error.__traceback__)
+            raised = (type(error), error, error.__traceback__)
+            await loop.run_in_executor(threads, blocking.__exit__, *raised)
             raise
-        await self._in_thread(session.__exit__, None, None, None)
+        await loop.run_in_executor(threads, blocking.__exit__, None, None, None)
 
     def _forget(self, requests: Iterable[_Request]) -> None:
         """What was judged since the last write is void, and others may have written meanwhile."""
@@ -753,6 +869,50 @@ class Bank:
             for stream_id in request.streams
             for retention in Retention
         ]
+
+    # --- simulating -------------------------------------------------------------------------------
+
+    async def _simulated(self, requests: Sequence[_Request]) -> Simulated:
+        async with (
+            self._simulating,
+            self._entered(self._log.moment(), self._aside) as (session, position),
+        ):
+            simulation = _Simulation(session, position, self._clock())
+            await self._judge_aside(requests, simulation)
+            return simulation.simulated
+
+    async def _judge_aside(self, requests: Sequence[_Request], simulation: _Simulation) -> None:
+        loop = asyncio.get_running_loop()
+        named = [i for r in requests for i in (r.origin.command_id, *r.streams)]
+        await loop.run_in_executor(self._aside, simulation.load, list(dict.fromkeys(named)))
+        for request in requests:
+            while (lacking := self._simulate(simulation, request)) is not None:
+                await loop.run_in_executor(self._aside, simulation.load_lacking, lacking)
+            await asyncio.sleep(0)  # commands that are meant come first
+
+    def _simulate(self, simulation: _Simulation, request: _Request) -> _NotLoaded | None:
+        """As `_judge`, with everything written aside: on the loop, as what is known of merchants
+        and devices changes there."""
+        memory, command_id = simulation.memory, request.origin.command_id
+        known = memory.commands.find(command_id)
+        if known is not None:
+            outcome = _replayed(request, known)
+            if isinstance(outcome, CommandIdReused):
+                raise outcome
+            simulation.outcomes.append(outcome)
+            return None
+        if memory.stream(command_id).version > 0 or command_id in request.streams:
+            raise CommandIdReused
+        history = _History(memory, self._surroundings)
+        at = simulation.now.isoformat(timespec="microseconds")
+        entry = _Entry(memory, self._codec, _NothingKept(), command_id, at)
+        try:
+            recorded = self._recorded(request, history, entry)
+            entry.conclude(recorded)
+        except _NotLoaded as lacking:
+            return lacking
+        simulation.settle(request, recorded, entry, history.read)
+        return None
 
     # --- in a thread: the loop waits for these, and touches no memory meanwhile -------------------
 

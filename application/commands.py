@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.aggregate import recorded_as
+from domain.recorded import Recorded
 from domain.value import value
 
 
@@ -77,6 +78,20 @@ class Refused:
 
 
 Outcome = Accepted | Refused
+
+
+@value
+class Simulated:
+    """What commands would come to, one after the other, if nobody else came in between.
+
+    The log stood at `position`. `events` are what they would record, their own records aside, at
+    the positions where that would stand: personal values are left out of them, with their
+    commitments, and so are records of data keys that would have to be made.
+    """
+
+    position: int
+    outcomes: tuple[Outcome, ...]
+    events: tuple[Recorded, ...]
 
 
 class CommandIdReused(Exception):

@@ -414,6 +414,18 @@ def key_commitment(data_key: bytes, dek_id: UUID) -> str:
     return hmac.digest(data_key, message, "sha256").hex()
 
 
+def without_text(event: Any) -> Any:
+    """The event as it stands in the log once it is sealed, but for its commitments: for whoever
+    only tries what would happen, and keeps nothing. Raises what `seal` does."""
+    return replace(
+        event,
+        **{
+            name: Personal(subject=personal.subject, retention=personal.retention)
+            for name, personal, _ in _in_clear(event)
+        },
+    )
+
+
 @value
 class _DataKey:
     """A data key in clear. Its cipher is made anew for each use: that takes 1.4 us, and keeping it

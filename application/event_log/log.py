@@ -184,6 +184,13 @@ class EventLog:
         else:
             yield _RecorderSession(self, locked=False)
 
+    @contextmanager
+    def moment(self) -> Iterator[tuple[Session, int]]:
+        """A view of the log as it stands at one moment, however long that is looked at, and the
+        position of its last record then. Here others wait with their writes; not in PostgreSQL."""
+        with self._appending:
+            yield _RecorderSession(self, locked=True), self.head()
+
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[Writer]:
         """A way to append without blocking the event loop, for one batch at a time."""

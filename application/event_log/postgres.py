@@ -64,6 +64,8 @@ UNAVAILABLE_AFTER: Final = 5
 """Seconds to wait for a connection before the database is said to be away."""
 RECONNECT_SECONDS: Final = 2.0
 
+_HEAD: Final = "SELECT coalesce(max(notification_id), 0) AS head FROM ledgertwin.bank_events"
+
 _CONFLICTS: Final = frozenset({"23505", "LT001"})
 """SQLSTATEs: unique_violation, and what ledgertwin.append raises when a guarded stream moved."""
 _SEAL_BYTES: Final = 32
@@ -139,6 +141,15 @@ class PostgresLog(EventLog):
             else:
                 yield _PostgresSession(self.codec, connection, self._snapshot_key)
 
+    @contextmanager
+    def moment(self) -> Iterator[tuple[Session, int]]:
+        with self._bank_recorder.connection() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            # The first query fixes the moment; positions are visible in their order.
+            row = connection.execute(_HEAD).fetchone()
+            assert row is not None
+            yield _PostgresSession(self.codec, connection, self._snapshot_key), int(row["head"])
+
     def save(self, snapshots: Sequence[Snapshot]) -> None:
         rows = []
         for stream_id, version, head, aggregate, state in snapshots:
@@ -182,9 +193,7 @@ class PostgresLog(EventLog):
 
     def head(self) -> int:
         with self._bank_recorder.connection() as connection:
-            row = connection.execute(
-                "SELECT coalesce(max(notification_id), 0) AS head FROM ledgertwin.bank_events"
-            ).fetchone()
+            row = connection.execute(_HEAD).fetchone()
         assert row is not None
         return int(row["head"])
 

@@ -190,6 +190,11 @@ class WatchedLog(EventLog):
         if exclusive and watched.appended is not None:
             self.after(watched.appended)
 
+    @contextmanager
+    def moment(self) -> Iterator[tuple[Session, int]]:
+        with self._log.moment() as (session, position):
+            yield _WatchedSession(self, session, commits_at_once=False), position
+
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[Writer]:
         async with self._log.writer() as writer:
