@@ -15,6 +15,7 @@ from uuid import UUID
 
 from domain.aggregate import Aggregate, command, recorded_as
 from domain.money import AmountNotPositive, CurrencyMismatch, Money
+from domain.personal import Personal
 from domain.postings import GL, Posted, Posting, customer_leg, mirrored, transfer_postings
 from domain.refusal import AlreadyExists, NotFound, Refusal
 from domain.restriction import (
@@ -136,6 +137,7 @@ class AccountOpened:
     opened_on: date
     fees_may_overdraw: bool
     gl_map_version: int
+    iban: Personal[str] | None = None
 
 
 @recorded_as("account.activated.v1")

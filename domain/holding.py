@@ -32,10 +32,13 @@ from domain.customer import (
     ScreeningOutcome,
 )
 from domain.decision import Decision, History, deciding
+from domain.iban import iban
 from domain.money import CurrencyMismatch, Money
+from domain.personal import Personal, Retention, about
 from domain.postings import GL_MAP_VERSION
 from domain.refusal import Refusal
 from domain.restriction import Direction, in_force
+from domain.value import changed
 
 ACCOUNT_REASON = "CUSTOMER_RESTRICTED"
 """All that an account says of why its customer is restricted: its history is shown to him."""
@@ -46,7 +49,8 @@ ACCOUNT_REASON = "CUSTOMER_RESTRICTED"
 
 @command("account.open")
 class OpenAccount:
-    """`currency` is of ISO 4217; `overdraft_limit` is in it, None is zero."""
+    """`currency` is of ISO 4217; `overdraft_limit` is in it, None is zero. `iban` is the number by
+    which others pay into it."""
 
     account_id: UUID
     customer_id: UUID
@@ -56,6 +60,7 @@ class OpenAccount:
     overdraft_limit: Money | None = None
     fees_may_overdraw: bool = False
     activate: bool = True
+    iban: Personal[str] | None = None
 
 
 @command("account.add_holder")
@@ -128,12 +133,18 @@ def open_account(command: OpenAccount, history: History) -> Decision:
         opened_on=command.opened_on,
         fees_may_overdraw=command.fees_may_overdraw,
         gl_map_version=GL_MAP_VERSION,
+        iban=_number_of(command),
     )
     linked = AccountLinked(account_id=command.account_id, role=HolderRole.OWNER)
     return [
         (command.account_id, [opened, AccountActivated()] if command.activate else [opened]),
         (command.customer_id, [linked]),
     ]
+
+
+def _number_of(command: OpenAccount) -> Personal[str] | None:
+    given = about(command.iban, command.customer_id, Retention.IDENTITY)
+    return None if given is None else changed(given, clear=iban(given.clear))
 
 
 @deciding(AddHolder, account_id=Account, customer_id=Customer)

@@ -29,6 +29,16 @@ from domain.risk.assessment import RiskDecision
 from domain.risk.features import SCHEMA_HASH
 from domain.risk.policy import JUDGED, RISK_POLICY_ID, Band, Metrics, ReferenceBins, RiskPolicy
 from domain.risk.rules import Rule
+from domain.signals import (
+    BureauScore,
+    ChurnRisk,
+    Contact,
+    CrmChange,
+    LifeEvent,
+    LifeEventKind,
+    Login,
+    ServiceChannel,
+)
 
 Strategy = st.SearchStrategy[Any]
 
@@ -173,7 +183,33 @@ _BY_NAME: dict[str, Strategy] = {
     "few": st.sampled_from([0, 1, 100]),
 }
 
+codes = st.sampled_from([*["ONE", "OTHER"] * 4, "in words"])
+
 _BY_TYPE: dict[Any, Strategy] = {
+    Login: st.builds(
+        Login,
+        channel=st.sampled_from(ServiceChannel),
+        succeeded=st.booleans(),
+        device=st.sampled_from([None, "d1" * 16, "d1" * 16, "my telephone"]),
+        country=st.sampled_from([None, "CZ", "CZ", "cz"]),
+    ),
+    Contact: st.builds(Contact, channel=st.sampled_from(ServiceChannel), topic=st.none() | codes),
+    BureauScore: st.builds(
+        BureauScore,
+        bureau=codes,
+        score=st.sampled_from([300, 500, 850, 900]),
+        lowest=st.just(300),
+        highest=st.sampled_from([850, 850, 850, 300]),
+        as_of=st.just(FIRST_DAY),
+    ),
+    CrmChange: st.builds(CrmChange, topic=codes, code=codes),
+    LifeEvent: st.builds(LifeEvent, kind=st.sampled_from(LifeEventKind)),
+    ChurnRisk: st.builds(
+        ChurnRisk,
+        probability=st.sampled_from([0.0, 0.4, 0.9, 2.0]),
+        horizon_days=st.sampled_from([90, 90, 365, 0]),
+        model=codes,
+    ),
     UUID: uuids,
     bool: st.booleans(),
     int: st.integers(0, 100),
@@ -198,6 +234,13 @@ _sealed: Strategy = st.builds(
     commitment=st.binary(min_size=32, max_size=32).map(bytes.hex),
 )
 _in_clear: Strategy = st.builds(Unsealed, clear=texts)
+numbers: Strategy = st.builds(
+    Unsealed,
+    clear=st.sampled_from(
+        ["CZ65 0800 0000 1920 0014 5399", "MT84MALT011000012345MTLCAST001S", "CZ1"]
+    ),
+)
+"""IBANs: the last one is none."""
 
 
 def commands(cls: type[Any]) -> Strategy:
@@ -219,6 +262,8 @@ def _built(cls: type[Any], personal: Strategy) -> Strategy:
 
 
 def _field(name: str, hint: Any, personal: Strategy) -> Strategy:
+    if name == "iban":
+        return st.one_of(st.none(), numbers if personal is _in_clear else _sealed)
     if name in _BY_NAME and not is_dataclass(hint):
         return _BY_NAME[name]
     return _of(hint, personal)

@@ -108,6 +108,7 @@ MASKS: Final[Mapping[str, Callable[[str], str]]] = {
     "phone": masked_phone,
     "birth_date": masked_birth_date,
     "address": masked_address,
+    "iban": masked_account,
 }
 """How a personal field is masked, by the name that it has in its event. A field that is not here is
 not shown in part: `national_id` is not, and one that nobody has thought about is not."""

@@ -23,6 +23,7 @@ from domain.customer import (
     SubmitKycEvidence,
 )
 from domain.holding import OpenAccount, RecordScreeningResult
+from domain.iban import with_check_digits
 from domain.money import Money
 from domain.personal import Unsealed
 from domain.transfer import Transfer
@@ -37,6 +38,9 @@ KYC_VALID_UNTIL: Final = date(2034, 12, 31)
 CARD_EXPIRY: Final = CardExpiry(year=2029, month=12)
 CARD_BIN: Final = "000000"
 """No issuer has it: no card can be mistaken for a real one."""
+
+BANK_CODE: Final = "0000"
+"""Nor is there a bank of it."""
 
 CLERK: Final = "demo:clerk"
 REVIEWER: Final = "demo:reviewer"
@@ -151,9 +155,14 @@ class Teller:
                 product=product,
                 currency=currency,
                 opened_on=on,
+                iban=Unsealed(clear=self._iban()),
             )
         )
         return account_id
+
+    def _iban(self) -> str:
+        """A number that looks like a Czech one, of a bank that there is none of."""
+        return with_check_digits("CZ", f"{BANK_CODE}{self._numbers['account']:016}")
 
     def issue_card(self, customer_id: UUID, account_id: UUID, on: date) -> UUID:
         card_id = self.id("card")

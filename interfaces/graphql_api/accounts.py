@@ -6,6 +6,7 @@ from uuid import UUID
 
 import strawberry
 
+from application.vault import PersonalRef
 from domain import account
 from domain.account import (
     ActivateAccount,
@@ -37,6 +38,7 @@ from domain.transfer import ReverseMovement, WaiveFee
 from interfaces.graphql_api.answers import Answer, InsufficientFunds, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
 from interfaces.graphql_api.mutations import Offered, mutations
@@ -100,7 +102,8 @@ class AccountRestriction:
 
 @strawberry.type(
     description="A deposit account. available = balance - held - uncollected - blocked + "
-    "overdraftLimit."
+    "overdraftLimit.",
+    directives=FOR_READERS,
 )
 class Account(Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
@@ -126,6 +129,8 @@ class Account(Node):
     )
     restrictions: list[AccountRestriction] = strawberry.field(description="What is forbidden.")
     owner_id: strawberry.Private[UUID]
+    number_in: strawberry.Private[int | None]
+    """The version that holds its IBAN."""
 
     @classmethod
     def of(cls, row: Balance) -> Self:
@@ -175,7 +180,15 @@ class Account(Node):
                 for restriction in row.restrictions
             ],
             owner_id=row.customer_id,
+            number_in=row.iban,
         )
+
+    @field("Its number by ISO 13616; null if it has none, or it was erased. Personal.")
+    async def iban(self, info: Info) -> str | None:
+        if self.number_in is None:
+            return None
+        ref = PersonalRef(stream_id=self.uuid, version=self.number_in, field="iban")
+        return await info.context.personal(ref)
 
     @field("The customer who owns it.")
     async def owner(self, info: Info) -> LazyCustomer | None:
@@ -285,6 +298,7 @@ GLOSSARY = {
     "currency": "The only currency that the account will hold.",
     "overdraft_limit": "How far below zero ordinary debits may take it; left out, not at all.",
     "fees_may_overdraw": "Whether fees are charged even if they take it below that.",
+    "iban": "Personal: its number by ISO 13616, with or without spaces.",
     "activate": "Whether it is open at once, or only after it is activated.",
     "role": "What the customer may do with the account.",
     "amount": "How much, more than zero, in the account's currency.",

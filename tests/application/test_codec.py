@@ -266,7 +266,11 @@ def test_a_fingerprint_is_the_actors_and_the_keys(data: st.DataObject) -> None:
 
 def test_it_is_known_which_events_are_personal() -> None:
     personal = {name for name in CODEC.names if CODEC.is_personal(name)}
-    assert personal == {"customer.registered.v1", "customer.contact_changed.v1"}
+    assert personal == {
+        "account.opened.v1",
+        "customer.registered.v1",
+        "customer.contact_changed.v1",
+    }
 
 
 # --- a history that was written by older code -----------------------------------------------------

@@ -44,7 +44,9 @@ from domain.holding import (
     RecordScreeningResult,
     RestrictCustomer,
 )
+from domain.iban import IbanMalformed
 from domain.money import CurrencyMismatch, Money
+from domain.personal import Personal, Retention, Unsealed
 from domain.postings import GL_MAP_VERSION
 from domain.refusal import AlreadyExists, NotFound
 from domain.restriction import Direction, RestrictionExists, RestrictionUnknown
@@ -121,6 +123,19 @@ def ada(*accounts: UUID, then: tuple[Any, ...] = ()) -> Written:
 
 def test_an_account_is_opened_for_an_active_customer_and_linked_to_him() -> None:
     given(ada()).when(OPEN).then(on(ACCOUNT, EXPECTED, AccountActivated()), on(ADA, LINKED))
+
+
+def test_an_account_s_number_is_its_owner_s_and_kept_as_long_as_who_he_is() -> None:
+    number: Personal[str] = Unsealed(clear="CZ65 0800 0000 1920 0014 5399")
+    numbered = Unsealed(subject=ADA, retention=Retention.IDENTITY, clear="CZ6508000000192000145399")
+    given(ada()).when(replace(OPEN, iban=number)).then(
+        on(ACCOUNT, replace(EXPECTED, iban=numbered), AccountActivated()), on(ADA, LINKED)
+    )
+
+
+def test_an_account_s_number_has_its_check_digits() -> None:
+    wrong = replace(OPEN, iban=Unsealed(clear="CZ66 0800 0000 1920 0014 5399"))
+    given(ada()).when(wrong).refused(IbanMalformed)
 
 
 def test_an_account_may_wait_for_its_activation() -> None:

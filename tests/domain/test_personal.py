@@ -47,9 +47,9 @@ def test_the_personal_fields_of_a_customer() -> None:
     assert len(personal_fields(RegisterCustomer)) == 6
 
 
-def test_nothing_but_a_customer_s_own_events_is_personal() -> None:
+def test_only_what_a_customer_is_and_the_number_of_an_account_are_personal() -> None:
     personal = {e for a in AGGREGATES for e in a.events if personal_fields(e)}
 
-    assert personal == {CustomerRegistered, CustomerContactChanged}
-    assert not personal_fields(AccountOpened)
+    assert personal == {CustomerRegistered, CustomerContactChanged, AccountOpened}
+    assert personal_fields(AccountOpened) == ("iban",)
     assert all(isinstance(personal_fields(command), tuple) for command in HANDLERS)
