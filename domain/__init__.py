@@ -31,6 +31,7 @@ from domain.holding import (
 )
 from domain.risk.alert import RiskAlert
 from domain.risk.policy import RiskPolicy
+from domain.signals import CustomerSignals, push_event
 from domain.spending import CardSpending
 from domain.transfer import make_transfer, reverse_movement, waive_fee
 
@@ -41,6 +42,7 @@ AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
     CardSpending,
     RiskPolicy,
     RiskAlert,
+    CustomerSignals,
     AccessJournal,
 )
 """Every aggregate of the bank: what records, replays and verifies knows them from here alone.
@@ -70,6 +72,7 @@ JOINT_DECISIONS: tuple[Handler, ...] = (
     record_fraud_label,
     confirm_alert,
     dismiss_alert,
+    push_event,
 )
 """What is decided over several streams at once."""
 

@@ -67,6 +67,21 @@ class RiskRating(StrEnum):
     HIGH = "HIGH"
 
 
+@unique
+class Segment(StrEnum):
+    """How the bank serves a customer."""
+
+    RETAIL = "RETAIL"
+    AFFLUENT = "AFFLUENT"
+    PRIVATE = "PRIVATE"
+    SME = "SME"
+
+
+def first_segment(kind: CustomerKind) -> Segment:
+    """Where a customer belongs until somebody says otherwise."""
+    return Segment.SME if kind is CustomerKind.BUSINESS else Segment.RETAIL
+
+
 @value
 class ScreeningMatch:
     """One entry of a watch list that resembles the customer; `score` is 0 to 100."""
@@ -153,6 +168,12 @@ class CustomerRiskRated:
     factors: tuple[str, ...] = ()
 
 
+@recorded_as("customer.segment_assigned.v1")
+class CustomerSegmentAssigned:
+    segment: Segment
+    factors: tuple[str, ...] = ()
+
+
 @recorded_as("customer.consent_granted.v1")
 class ConsentGranted:
     purpose: str
@@ -211,6 +232,7 @@ CustomerEvent = (
     | KycInformationRequested
     | KycExpired
     | CustomerRiskRated
+    | CustomerSegmentAssigned
     | ConsentGranted
     | ConsentWithdrawn
     | CustomerRestricted
@@ -305,6 +327,13 @@ class ChangeRiskRating:
     factors: tuple[str, ...] = ()
 
 
+@command("customer.assign_segment")
+class AssignSegment:
+    customer_id: UUID
+    segment: Segment
+    factors: tuple[str, ...] = ()
+
+
 @command("customer.grant_consent")
 class GrantConsent:
     customer_id: UUID
@@ -339,6 +368,7 @@ CustomerCommand = (
     | RequestMoreKyc
     | ExpireKyc
     | ChangeRiskRating
+    | AssignSegment
     | GrantConsent
     | WithdrawConsent
     | OffboardCustomer
@@ -467,6 +497,7 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
     """Evidence not yet decided on, and who submitted it."""
     screening: ScreeningOutcome | None = None
     risk: RiskRating | None = None
+    segment: Segment | None = None
     consents: Mapping[str, str] = field(default_factory=dict)
     """Purpose -> the version consented to."""
     restrictions: tuple[Restriction, ...] = ()
@@ -513,6 +544,10 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
                 return [KycExpired(on=on)]
             case ChangeRiskRating(rating=rating, factors=factors):
                 return [CustomerRiskRated(rating=rating, factors=factors)]
+            case AssignSegment(segment=segment, factors=factors):
+                if segment is self.segment:
+                    raise NothingToChange
+                return [CustomerSegmentAssigned(segment=segment, factors=factors)]
             case GrantConsent():
                 if self.consents.get(command.purpose) == command.version:
                     raise ConsentAlreadyGranted
@@ -538,8 +573,13 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
 
     def evolve(self, event: CustomerEvent) -> Self:
         match event:
-            case CustomerRegistered(country=country):
-                return changed(self, stage=CustomerStatus.PROSPECT, country=country)
+            case CustomerRegistered(country=country, kind=kind):
+                return changed(
+                    self,
+                    stage=CustomerStatus.PROSPECT,
+                    country=country,
+                    segment=first_segment(kind),
+                )
             case CustomerContactChanged():
                 return self
             case KycEvidenceSubmitted():
@@ -567,6 +607,8 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
                 return changed(self, stage=CustomerStatus.KYC_REVIEW, kyc_tier=0)
             case CustomerRiskRated(rating=rating):
                 return changed(self, risk=rating)
+            case CustomerSegmentAssigned(segment=segment):
+                return changed(self, segment=segment)
             case ConsentGranted(purpose=purpose, version=version):
                 return changed(self, consents={**self.consents, purpose: version})
             case ConsentWithdrawn(purpose=withdrawn):

@@ -5,7 +5,7 @@ read it opens it through the vault, and after an erasure there is nothing to cle
 """
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, assert_never
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from domain.customer import (
     CustomerRestrictionLifted,
     CustomerRiskRated,
     CustomerScreened,
+    CustomerSegmentAssigned,
     CustomerStatus,
     KycApproved,
     KycEvidenceSubmitted,
@@ -33,6 +34,8 @@ from domain.customer import (
     KycRejected,
     RiskRating,
     ScreeningOutcome,
+    Segment,
+    first_segment,
 )
 from domain.personal import personal_fields
 from domain.recorded import Recorded
@@ -67,7 +70,9 @@ class CustomerTwin:
     """`stage` is where the customer is on the way from prospect to closed; `status` says RESTRICTED
     instead for as long as an active one has any restriction.
 
-    `personal` gives for each personal field the version of the customer's stream that set it.
+    `personal` gives for each personal field the version of the customer's stream that set it, and
+    `confirmed` for whatever may grow old (those fields, the KYC tier, the screening, the risk and
+    the segment) when the bank last recorded it.
     `evidence` counts what was submitted and not yet decided on; `kyc_open` lists what the reviewer
     still asks for, or why he refused.
     """
@@ -86,10 +91,12 @@ class CustomerTwin:
     screening: ScreeningOutcome | None
     risk: RiskRating | None
     risk_factors: tuple[str, ...]
+    segment: Segment
     consents: Mapping[str, Consent]
     restrictions: tuple[CustomerRestrictionInForce, ...]
     accounts: Mapping[UUID, HolderRole]
     personal: Mapping[str, int]
+    confirmed: Mapping[str, datetime]
     version: int
     position: int
 
@@ -99,6 +106,7 @@ class Customers(Document[CustomerTwin]):
     row = CustomerTwin
     key = ("customer_id",)
     events = tuple(Customer.events)
+    indexes = (("segment",),)
 
     def fold(self, row: CustomerTwin | None, recorded: Recorded, key: Key) -> CustomerTwin | None:
         event: CustomerEvent = recorded.event
@@ -109,7 +117,8 @@ class Customers(Document[CustomerTwin]):
             row, **_changes(row, event), version=recorded.version, position=recorded.position
         )
         personal = {**new.personal, **_personal(event, recorded)}
-        return changed(new, status=_status(new), personal=personal)
+        confirmed = {**new.confirmed, **_confirmed(event, recorded)}
+        return changed(new, status=_status(new), personal=personal, confirmed=confirmed)
 
 
 CUSTOMERS: Final = Customers()
@@ -131,10 +140,12 @@ def _registered(event: CustomerRegistered, recorded: Recorded) -> CustomerTwin:
         screening=None,
         risk=None,
         risk_factors=(),
+        segment=first_segment(event.kind),
         consents={},
         restrictions=(),
         accounts={},
         personal=_personal(event, recorded),
+        confirmed=_confirmed(event, recorded),
         version=recorded.version,
         position=recorded.position,
     )
@@ -168,6 +179,8 @@ def _changes(  # noqa: C901, PLR0911, PLR0912 -- one flat match over every event
             return {"screening": outcome}
         case CustomerRiskRated(rating=rating, factors=factors):
             return {"risk": rating, "risk_factors": factors}
+        case CustomerSegmentAssigned(segment=segment):
+            return {"segment": segment}
         case ConsentGranted(purpose=purpose):
             consent = Consent(
                 version=event.version,
@@ -211,3 +224,19 @@ def _personal(event: CustomerEvent, recorded: Recorded) -> dict[str, int]:
     """Which personal fields an event sets, and where they are found."""
     fields = personal_fields(type(event))
     return {name: recorded.version for name in fields if getattr(event, name) is not None}
+
+
+_CONFIRMS: Final[Mapping[type[CustomerEvent], str]] = {
+    KycApproved: "kyc_tier",
+    CustomerScreened: "screening",
+    CustomerRiskRated: "risk",
+    CustomerSegmentAssigned: "segment",
+}
+
+
+def _confirmed(event: CustomerEvent, recorded: Recorded) -> dict[str, datetime]:
+    """What is as fresh as the event."""
+    names = [*_personal(event, recorded)]
+    if type(event) in _CONFIRMS:
+        names.append(_CONFIRMS[type(event)])
+    return dict.fromkeys(names, recorded.at)

@@ -7,6 +7,7 @@ import pytest
 
 from domain.customer import (
     ApproveKyc,
+    AssignSegment,
     ChangeRiskRating,
     ConsentAlreadyGranted,
     ConsentGranted,
@@ -27,6 +28,7 @@ from domain.customer import (
     CustomerRestrictionLifted,
     CustomerRiskRated,
     CustomerScreened,
+    CustomerSegmentAssigned,
     CustomerStatus,
     DocumentHashMalformed,
     ExpireKyc,
@@ -51,6 +53,7 @@ from domain.customer import (
     RiskRating,
     ScreeningOutcome,
     ScreeningUnresolved,
+    Segment,
     SubmitKycEvidence,
     UpdateContact,
     WithdrawConsent,
@@ -322,6 +325,28 @@ def test_rating_a_customer_s_risk() -> None:
     )
 
 
+# --- segments -------------------------------------------------------------------------------------
+
+
+def test_assigning_a_customer_to_another_segment() -> None:
+    assign = AssignSegment(customer_id=ADA, segment=Segment.AFFLUENT, factors=("ASSETS",))
+    given(Customer, registered()).when(assign).then(
+        CustomerSegmentAssigned(segment=Segment.AFFLUENT, factors=("ASSETS",))
+    )
+
+
+def test_a_customer_is_assigned_to_no_segment_twice() -> None:
+    again = AssignSegment(customer_id=ADA, segment=Segment.PRIVATE)
+    assigned = CustomerSegmentAssigned(segment=Segment.PRIVATE)
+    given(Customer, registered(), assigned).when(again).refused(NothingToChange)
+
+
+def test_a_person_is_in_retail_and_a_business_among_small_ones_until_assigned() -> None:
+    business = replace(registered(), kind=CustomerKind.BUSINESS)
+    first = [Customer().after([event]).segment for event in (registered(), business)]
+    assert first == [Segment.RETAIL, Segment.SME]
+
+
 # --- consents -------------------------------------------------------------------------------------
 
 
@@ -418,7 +443,7 @@ def test_no_state_holds_a_personal_value() -> None:
     state = given(Customer).when(REGISTER).leaves(Customer)
 
     assert "Ada" not in repr(state)
-    assert state == Customer(stage=CustomerStatus.PROSPECT, country="CZ")
+    assert state == Customer(stage=CustomerStatus.PROSPECT, country="CZ", segment=Segment.RETAIL)
 
 
 def test_the_state_of_an_old_customer_is_no_larger_than_that_of_a_new_one() -> None:
