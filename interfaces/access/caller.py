@@ -43,6 +43,13 @@ SCOPES: Final[Mapping[Scope, str]] = {
 """What each scope allows, in the words of the documentation."""
 
 
+WIDER: Final[Mapping[Scope, Scope]] = {
+    Scope.AGGREGATES: Scope.READ,
+    Scope.PUSH_EVENTS: Scope.WRITE,
+}
+"""What a scope allows is allowed by its wider one too."""
+
+
 class Clearance(Enum):
     """What is seen of personal data."""
 

@@ -44,6 +44,7 @@ from domain.spending import (
     DeclineReason,
 )
 from domain.value import value
+from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.answers import Answer, CommandReceipt, Events, Showing
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadAtLeast, field
@@ -142,7 +143,7 @@ class FraudLabel:
     learnt_at: datetime = strawberry.field(description="Since when it is known.")
 
 
-@strawberry.type(description="An attempt to pay with a card.")
+@strawberry.type(description="An attempt to pay with a card.", directives=FOR_READERS)
 class Authorization(Node):
     uuid: UUID = strawberry.field(description="Its plain id: that of the command that asked.")
     status: AuthorizationStatus = strawberry.field(description="Where it is on its way.")

@@ -62,10 +62,11 @@ from domain.card import (
     WalletTokenStatus,
 )
 from domain.sensitive import CardNumber, MalformedSecret, Pin, SecurityCode, Sensitive
-from domain.value import value
+from interfaces.access.caller import Scope
 from interfaces.graphql_api.answers import Answer, Receipted, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import derived_id, global_id, uuid_argument
 from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, malformed
@@ -154,7 +155,9 @@ class WalletToken:
         )
 
 
-@strawberry.type(description="A card on an account. Its number is not known here.")
+@strawberry.type(
+    description="A card on an account. Its number is not known here.", directives=FOR_READERS
+)
 class Card(Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")
@@ -660,7 +663,11 @@ CodeMutations = mutations(
 NumberMutations = mutations(
     "NumberMutations",
     NUMBER_ANSWER,
-    {DetokenizeCard: Offered(description="Show a card's number. That is recorded first.")},
+    {
+        DetokenizeCard: Offered(
+            description="Show a card's number. That is recorded first.", needs=Scope.DETOKENIZE
+        )
+    },
     {**GLOSSARY, "scope": "What of it is shown: left out, the number alone."},
 )
 

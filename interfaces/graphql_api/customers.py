@@ -43,6 +43,7 @@ from interfaces.graphql_api.authorizations import Authorization, authorizations_
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
@@ -87,7 +88,9 @@ class CustomerRestriction:
     legal_basis: str = strawberry.field(description="By which law or contract.")
 
 
-@strawberry.type(description="A person or a business that the bank deals with.")
+@strawberry.type(
+    description="A person or a business that the bank deals with.", directives=FOR_READERS
+)
 class Customer(Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")

@@ -37,6 +37,8 @@ the client may retry."""
 
 UNAVAILABLE_CODE: Final = "UNAVAILABLE"
 LIMIT_EXCEEDED: Final = "DOCUMENT_LIMIT_EXCEEDED"
+FORBIDDEN: Final = "FORBIDDEN"
+RATE_LIMITED: Final = "RATE_LIMITED"
 
 _PARSER_LIMITS: Final = ("Document contains more than", "Document is nested too deeply")
 """How the parser begins to say that it gives up."""

@@ -5,16 +5,31 @@ from typing import Annotated, Any, TypeVar, cast
 
 import strawberry
 
+from interfaces.access.caller import Scope
+from interfaces.access.masking import Policy
+from interfaces.graphql_api.directives import declared
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import Consistency
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def field(description: str, *, shown_as: Any = None) -> Callable[[F], F]:
+def field(
+    description: str,
+    *,
+    shown_as: Any = None,
+    needs: Scope | None = None,
+    costs: int | None = None,
+    masked: Policy | None = None,
+) -> Callable[[F], F]:
     """Strawberry's decorator, as one that keeps the resolver's type; `shown_as` is a type that is
-    made at run time."""
-    decorator = strawberry.field(description=description, graphql_type=shown_as)
+    made at run time. `needs`, `costs` and `masked` are what the schema says of it besides: see
+    `directives`."""
+    decorator = strawberry.field(
+        description=description,
+        graphql_type=shown_as,
+        directives=declared(needs, costs, masked),
+    )
     return cast(Callable[[F], F], decorator)
 
 

@@ -16,9 +16,11 @@ from application.commands import Origin, Outcome
 from domain import HANDLERS
 from domain.aggregate import permanent_name
 from domain.value import changed, value
+from interfaces.access.caller import Scope
 from interfaces.graphql_api import answers
 from interfaces.graphql_api.answers import Answer, CommandReceipt
 from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.directives import declared
 from interfaces.graphql_api.errors import UNAVAILABLE
 from interfaces.graphql_api.inputs import (
     Asked,
@@ -49,11 +51,13 @@ class Offered:
     """A command as a mutation; see `command_input` for `command_id`, `made`, `given`, `nodes`,
     `optional`, `filled` and `asked`, and `Fill` for who fills in.
 
-    `subjects` are the fields of the command that name what its answer shows. Of a command on
+    `needs` is the scope that whoever sends it must have. `subjects` are the fields of the command
+    that name what its answer shows. Of a command on
     record there are only the events: the subject is the stream that has one of type `first`.
     """
 
     description: str
+    needs: Scope = Scope.WRITE
     subjects: tuple[str, ...] = ()
     first: type[Any] = object
     command_id: tuple[str, ...] = ()
@@ -264,7 +268,9 @@ def _field(
         "input": Annotated[mutation.input.input, strawberry.argument(description="The command.")],
         "return": union,
     }
-    return strawberry.mutation(resolver=resolve, description=offered.description)
+    return strawberry.mutation(
+        resolver=resolve, description=offered.description, directives=declared(offered.needs)
+    )
 
 
 def _subjects(command: type[Any], answer: Answer) -> tuple[str, ...]:

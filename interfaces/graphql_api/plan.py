@@ -62,6 +62,7 @@ from strawberry.types.field import StrawberryField
 from interfaces.graphql_api.context import Context, Info, Known
 from interfaces.graphql_api.limits import TOKENS, DocumentLimits
 from interfaces.graphql_api.plan_arguments import Arguments, NotPlanned
+from interfaces.graphql_api.requirements import Needs, needs_of
 from interfaces.graphql_api.written import Written, edge_in_sql
 
 OPERATIONS: Final = 512
@@ -157,6 +158,7 @@ class Operation:
     fragments: Mapping[str, FragmentDetails]
     variables: tuple[tuple[str, Any, Any], ...]
     """Name, type and default (Undefined if there is none) of each."""
+    needs: Needs
     plans: dict[tuple[Any, ...], "Plan"] = field(default_factory=dict)
 
     @property
@@ -325,17 +327,19 @@ class Plans:
         if len(operations) != 1:
             return None
         (node,) = operations
+        fragments = {
+            fragment.name.value: fragment
+            for fragment in document.definitions
+            if isinstance(fragment, FragmentDefinitionNode)
+        }
         return Operation(
             schema=self._schema,
             compiler=self._compiler,
             node=node,
             conditions=_conditions(document),
-            fragments={
-                fragment.name.value: FragmentDetails(fragment)
-                for fragment in document.definitions
-                if isinstance(fragment, FragmentDefinitionNode)
-            },
+            fragments={name: FragmentDetails(fragment) for name, fragment in fragments.items()},
             variables=tuple(_variables(self._schema, node)),
+            needs=needs_of(self._schema, node, fragments),
         )
 
 

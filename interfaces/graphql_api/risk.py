@@ -22,9 +22,10 @@ from domain.risk.policy import (
     RecordTrainedModel,
     RetireModel,
 )
-from domain.value import value
+from interfaces.access.caller import Scope
 from interfaces.graphql_api import authorizations
 from interfaces.graphql_api.answers import Answer, Showing
+from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.authorizations import Authorization, RiskReason
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadAtLeast, field
@@ -61,7 +62,7 @@ strawberry.enum(DriftLevel, description="How soon somebody should look.")
 # --- alerts ---------------------------------------------------------------------------------------
 
 
-@strawberry.type(description="Somebody should look at an authorization.")
+@strawberry.type(description="Somebody should look at an authorization.", directives=FOR_READERS)
 class FraudAlert(Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")
@@ -224,7 +225,9 @@ class AssessedUse:
         return await authorizations.load(info.context, self.authorization_id)
 
 
-@strawberry.type(description="How risky a customer's cards have been used of late.")
+@strawberry.type(
+    description="How risky a customer's cards have been used of late.", directives=FOR_READERS
+)
 class RiskProfile:
     score: float = strawberry.field(
         description="The highest score of 30 days: of the day of the newest use, and the 29 before."
@@ -662,11 +665,13 @@ class FraudAlertChanged(Showing):
 
 @strawberry.type(description="The command took effect on the risk policy.")
 class RiskPolicyChanged(Showing):
+            needs=Scope.ADMIN,
     aggregate = policy.RiskPolicy
 
     @field(
         "The policy with what the command changed. Null if the read models are too far behind to "
         "show it: see `note`."
+            needs=Scope.ADMIN,
     )
     async def risk_policy(self, info: Info) -> RiskPolicy | None:
         if not await info.context.shows(self.receipt.position):
@@ -675,6 +680,7 @@ class RiskPolicyChanged(Showing):
 
 
 ALERT_ANSWER = Answer(name="FraudAlertResult", success=FraudAlertChanged)
+            needs=Scope.ADMIN,
 POLICY_ANSWER = Answer(name="RiskPolicyResult", success=RiskPolicyChanged)
 
 AlertMutations = mutations(
@@ -718,7 +724,9 @@ PolicyMutations = mutations(
             "precise it is in each band must be known.",
             filled=_POLICY,
         ),
-        RetireModel: Offered(description="Take its roles from a model.", filled=_POLICY),
+        RetireModel: Offered(
+            needs=Scope.ADMIN, description="Take its roles from a model.", filled=_POLICY
+        ),
         RecordDrift: Offered(
             description="Note that the champion sees other things than it was trained on.",
             filled=_POLICY,

@@ -17,6 +17,7 @@ from strawberry.tools import merge_types
 from strawberry.types.execution import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from interfaces.access.caller import Scope
 from interfaces.graphql_api import (
     accounts,
     authorizations,
@@ -28,6 +29,7 @@ from interfaces.graphql_api import (
     transfers,
 )
 from interfaces.graphql_api.context import Context, Info, Known
+from interfaces.graphql_api.directives import RequiresScope, directive
 from interfaces.graphql_api.errors import BadUserInput, presented
 from interfaces.graphql_api.fields import ReadAtLeast, field
 from interfaces.graphql_api.ids import split_global_id
@@ -176,6 +178,8 @@ class BankSchema(strawberry.Schema):
         operation = self.plans.operation(query, operation_name)
         if operation is None or OperationType(operation.type.value) not in allowed_operation_types:
             return None
+        if operation.needs.refusals(context.caller, variables):
+            return None
         known: dict[str, Known] = {}
         try:
             given = operation.given(variables)
@@ -193,6 +197,19 @@ class BankSchema(strawberry.Schema):
     @cached_property
     def plans(self) -> Plans:
         return Plans(self._schema, Compiler(self._schema, self.schema_converter))
+
+    def refusals(
+        self,
+        query: str,
+        variables: dict[str, Any],
+        operation_name: str | None,
+        context: Context,
+    ) -> list[GraphQLError]:
+        """Why this caller's valid document is not executed; nothing if it is."""
+        operation = self.plans.operation(query, operation_name)
+        # Whatever gets as far as this is valid, and says which operation is meant.
+        assert operation is not None
+        return operation.needs.refusals(context.caller, variables)
 
     def drop_null_defaults(self) -> None:
         """What may be left out says so by being nullable: `= null` says nothing more, and would
@@ -218,21 +235,43 @@ class KnownRoots(SchemaExtension):
         return _next(root, info, *args, **kwargs)
 
 
+class Judged(SchemaExtension):
+    """Keeps the executor from what the caller may not ask for, as it is kept from the plans."""
+
+    def on_validate(self) -> Iterator[None]:
+        asked = self.execution_context
+        if asked.query and asked.graphql_document and not asked.pre_execution_errors:
+            schema = asked.schema
+            assert isinstance(schema, BankSchema)
+            named = asked._provided_operation_name  # noqa: SLF001 -- the public one guesses
+            refusals = schema.refusals(asked.query, asked.variables or {}, named, asked.context)
+            asked.pre_execution_errors = refusals or None
+        yield
+
+
 def build_schema() -> BankSchema:
     queries = [part.queries for part in PARTS if part.queries]
     mutations = [part.mutations for part in PARTS if part.mutations]
     schema = BankSchema(
-        query=_described(merge_types("Query", (*queries, _NodeQueries)), "What can be read."),
-        mutation=_described(
-            merge_types("Mutation", tuple(mutations)), "The bank's commands, by their names."
+        query=_root(
+            merge_types("Query", (*queries, _NodeQueries)), "What can be read.", Scope.READ
         ),
-        extensions=(*EXTENSIONS, KnownRoots),
+        mutation=_root(
+            merge_types("Mutation", tuple(mutations)),
+            "The bank's commands, by their names.",
+            Scope.WRITE,
+        ),
+        extensions=(*EXTENSIONS, Judged, KnownRoots),
         config=StrawberryConfig(scalar_map=SCALARS, info_class=Info),
     )
     schema.drop_null_defaults()
     return schema
 
 
-def _described(merged: type[Any], description: str) -> type[Any]:
+def _root(merged: type[Any], description: str, scope: Scope) -> type[Any]:
+    """Everything at the root requires a scope: where it says nothing else, this one."""
     merged.__strawberry_definition__.description = description
+    for shown in merged.__strawberry_definition__.fields:
+        if directive(shown.directives, RequiresScope) is None:
+            shown.directives = [*shown.directives, RequiresScope(scope=scope.value)]
     return merged

@@ -12,6 +12,7 @@ from domain.account import MovementKind
 from domain.money import MalformedMoney, Money
 from domain.value import value
 from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.errors import BadUserInput
 from interfaces.graphql_api.ids import global_id
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
@@ -33,7 +34,7 @@ from projections.transactions import TRANSACTIONS
 strawberry.enum(MovementKind, description="Why money moved.")
 
 
-@strawberry.type(description="One movement on one account.")
+@strawberry.type(description="One movement on one account.", directives=FOR_READERS)
 class Transaction(Node):
     movement_id: UUID = strawberry.field(
         description="The id of the command that made it: of a transfer, the same on both accounts."
