@@ -71,7 +71,7 @@ class Caller:
     purpose: str | None = None
 
     def may(self, scope: Scope) -> bool:
-        return scope in self.scopes
+        return scope in self.scopes or WIDER.get(scope) in self.scopes
 
     @property
     def clearance(self) -> Clearance:

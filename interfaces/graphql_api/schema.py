@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -131,6 +131,8 @@ class BankSchema(strawberry.Schema):
             )
         finally:
             await context.close()
+        if context.reads:
+            result = await self._on_record(result, query, operation_name, context)
         presented(result, operation_name, context.last_known.staleness)
         context.metrics.requested(errors=bool(result.errors))
         return result
@@ -166,6 +168,22 @@ class BankSchema(strawberry.Schema):
             body["errors"] = [error.formatted for error in result.errors]
         return json.dumps(body, separators=(",", ":")).encode()
 
+    async def _on_record(
+        self,
+        result: ExecutionResult,
+        query: str | None,
+        operation_name: str | None,
+        context: Context,
+    ) -> ExecutionResult:
+        """The result, once it is on record who has read it; if it cannot be, nothing but that."""
+        operation = self.plans.operation(query, operation_name) if query is not None else None
+        try:
+            await context.record_reads(operation.called if operation is not None else "?")
+        except Exception as error:  # noqa: BLE001 -- it is told as any error is
+            unrecorded = GraphQLError("not on record", original_error=error)
+            return ExecutionResult(data=None, errors=[unrecorded])
+        return result
+
     async def _planned(
         self,
         query: str,
@@ -185,6 +203,7 @@ class BankSchema(strawberry.Schema):
             given = operation.given(variables)
             async with context.hurried():
                 body = await operation.plan(given).answer(context, given, known)
+            await context.record_reads(operation.called)
         except Exception as error:  # noqa: BLE001
             # Not lost: the executor comes to it again, and says so in the answer. If it does not,
             # it is the plan that is at fault, and this is how one finds out.
