@@ -18,6 +18,7 @@ from domain.authorizing import (
     record_fraud_label,
     reverse_authorization,
 )
+from domain.branch import Branch
 from domain.card import Card, issue_card, replace_card
 from domain.customer import Customer
 from domain.decision import Handler, handlers_of
@@ -44,6 +45,7 @@ AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
     RiskAlert,
     CustomerSignals,
     AccessJournal,
+    Branch,
 )
 """Every aggregate of the bank: what records, replays and verifies knows them from here alone.
 

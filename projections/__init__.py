@@ -4,6 +4,7 @@ from typing import Any
 
 from projections.authorizations import AUTHORIZATIONS
 from projections.balance import BALANCES
+from projections.branches import BRANCHES, TICKETS
 from projections.card_patterns import CARD_PATTERNS
 from projections.cards import CARDS
 from projections.customers import CUSTOMERS
@@ -28,6 +29,8 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     CARD_PATTERNS,
     RISK_POLICIES,
     RISK_MODELS,
+    BRANCHES,
+    TICKETS,
     PERSONAL_READS,
     UNUSUAL_READS,
 )

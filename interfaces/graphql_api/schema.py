@@ -21,6 +21,7 @@ from interfaces.access.caller import Scope
 from interfaces.graphql_api import (
     accounts,
     authorizations,
+    branches,
     cards,
     customers,
     ledger,
@@ -51,6 +52,7 @@ PARTS: Final[tuple[Part, ...]] = (
     *cards.PARTS,
     *authorizations.PARTS,
     *risk.PARTS,
+    branches.PART,
     ledger.PART,
 )
 """Everything that the API shows and does. A new aggregate is a module beside these, and a line."""
