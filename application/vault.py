@@ -144,10 +144,11 @@ class Sealed:
 
 @value
 class Opening:
-    """What a commitment commits to, for whoever may check it."""
+    """What a commitment commits to, for whoever may check it, and whom it is about."""
 
     r: bytes = field(repr=False)
     text: str = field(repr=False)
+    subject: UUID
 
 
 class VaultTampered(Exception):
@@ -272,12 +273,14 @@ class Vault:
         opened = self._openings(wanted)
         return {ref: opened[ref].text if ref in opened else None for ref in wanted}
 
-    async def open_by(self, ask: Ask, refs: Iterable[PersonalRef]) -> dict[PersonalRef, str | None]:
-        """Like `open`, without a thread: the one query goes over a connection of asyncio."""
+    async def open_by(
+        self, ask: Ask, refs: Iterable[PersonalRef]
+    ) -> Mapping[PersonalRef, Opening]:
+        """Like `open`, without a thread: the one query goes over a connection of asyncio. What
+        there is none of, or was erased, is missing."""
         wanted = tuple(dict.fromkeys(refs))
         rows = await ask(VALUES, _columns(wanted)) if wanted else ()
-        opened = self._opened_all([_value_and_key(row) for row in rows])
-        return {ref: opened[ref].text if ref in opened else None for ref in wanted}
+        return self._opened_all([_value_and_key(row) for row in rows])
 
     def open_with_opening(self, ref: PersonalRef) -> Opening | None:
         """The text with its `r`, so that the event's commitment can be checked by `commitment`."""
@@ -537,7 +540,7 @@ def _opened(row: VaultValue, subject: UUID, key: _DataKey) -> Opening:
     text = _text(clear[R_BYTES:])
     if len(clear) < R_BYTES or text is None:
         raise _tampered(row)
-    return Opening(r=clear[:R_BYTES], text=text)
+    return Opening(r=clear[:R_BYTES], text=text, subject=subject)
 
 
 def _tampered(row: VaultValue) -> VaultTampered:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from application.risk_desk import RiskDesk
 from application.vault import DataKeyCreated, Vault
 from domain import AGGREGATES, HANDLERS
 from domain.risk.surroundings import UNWATCHED, Surroundings
+from interfaces.access.journal import AccessJournal
 from interfaces.database import as_application
 from interfaces.settings import Settings
 from projections import PROJECTIONS
@@ -28,7 +30,8 @@ from projections.read_models import ReadModels
 @dataclass(frozen=True, slots=True)
 class System:
     """A running bank: the log, the front door for commands, the read models for queries, the vault
-    that personal values are opened with, and that of the cards' numbers."""
+    that personal values are opened with, that of the cards' numbers, and the journal of who has
+    read what."""
 
     settings: Settings
     url: str
@@ -39,6 +42,7 @@ class System:
     bank: Bank
     read_models: ReadModels
     card_vault: CardVault
+    journal: AccessJournal
 
 
 def bank_codec() -> Codec:
@@ -126,6 +130,7 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                     bank=bank,
                     read_models=read_models,
                     card_vault=CardVault(keystore, pool.connection),
+                    journal=AccessJournal(bank.execute, lambda: datetime.now(UTC)),
                 )
     finally:
         log.close()

@@ -21,8 +21,10 @@ import strawberry
 from strawberry.fastapi import BaseContext
 
 from application.codec import Envelope
-from application.vault import PersonalRef
+from application.vault import Opening, PersonalRef
+from domain.access import Shown
 from interfaces.access.caller import Caller, Clearance
+from interfaces.access.journal import Reads
 from interfaces.access.limits import Limits
 from interfaces.access.masking import seen
 from interfaces.graphql_api.errors import BadUserInput, NotYetConsistent
@@ -42,6 +44,7 @@ OWN_WRITE_SECONDS: Final = 0.5
 WAIT_MAX_MS: Final = 10_000
 
 _POSITION: Final = "position"
+_SHOWN: Final = {Clearance.CLEAR: Shown.CLEAR, Clearance.MASKED: Shown.MASKED}
 
 
 class LastKnown:
@@ -87,6 +90,8 @@ class Context(BaseContext):
         super().__init__()
         self.serving = serving
         self.caller = caller
+        self.reads = Reads()
+        """What this request has shown of personal data and is not on record yet."""
         self.system = serving.system
         self.seal = serving.seal
         self.metrics = serving.metrics
@@ -207,13 +212,26 @@ class Context(BaseContext):
         if ref is None or self.caller.clearance is Clearance.NONE:
             return None
         now = await self.snapshot()
-        text: str | None = await now.gathered(PersonalRef, self._opened, ref)
-        return None if text is None else seen(self.caller.clearance, ref.field, text)
+        opened: Opening | None = await now.gathered(PersonalRef, self._opened, ref)
+        if opened is None:
+            return None
+        shown = seen(self.caller.clearance, ref.field, opened.text)
+        if shown is not None:
+            self.reads.note(opened.subject, ref.field, _SHOWN[self.caller.clearance])
+        return shown
 
-    async def _opened(self, now: Snapshot, refs: list[PersonalRef]) -> Sequence[str | None]:
+    async def _opened(self, now: Snapshot, refs: list[PersonalRef]) -> Sequence[Opening | None]:
         """One query, at the moment that everything else is of."""
         opened = await self.system.vault.open_by(now.ask, refs)
-        return [opened[ref] for ref in refs]
+        return [opened.get(ref) for ref in refs]
+
+    async def record_reads(self, operation: str) -> None:
+        """To be waited for before an answer leaves: what it shows of personal data is on record
+        then, as read by this operation. Raises what the bank raises if it cannot be; then the
+        answer must not leave."""
+        if self.reads:
+            reads, self.reads = self.reads, Reads()
+            await self.system.journal.record(self.caller, reads.told(operation))
 
     async def recorded(self, command_id: UUID) -> "tuple[int, Envelope[Any]] | None":
         """The record that a command left: its position and what it says."""

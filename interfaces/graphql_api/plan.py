@@ -165,6 +165,14 @@ class Operation:
     def type(self) -> OperationType:
         return self.node.operation
 
+    @property
+    def called(self) -> str:
+        """Its name; of one that has none, what it asks for."""
+        if self.node.name is not None:
+            return self.node.name.value
+        selected = self.node.selection_set.selections
+        return " ".join(s.name.value for s in selected if isinstance(s, FieldNode))
+
     def given(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The variables' values; NotPlanned if they are not what the operation declares."""
         coerced = {}

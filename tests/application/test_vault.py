@@ -587,7 +587,9 @@ def test_what_the_vault_returns_does_not_show_the_data_key(bank: Bank) -> None:
 
 
 def test_an_opening_does_not_show_itself() -> None:
-    assert repr(Opening(r=bytes(32), text=TEXT)) == "Opening()"
+    opening = Opening(r=bytes(32), text=TEXT, subject=UUID(int=1))
+    assert TEXT not in repr(opening)
+    assert str(bytes(32)) not in repr(opening)
 
 
 @pytest.fixture
