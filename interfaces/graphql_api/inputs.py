@@ -1,11 +1,11 @@
 """Input types made from the domain's commands, and commands made from inputs.
 
 A command's fields are written once, in the domain. What the interface adds is said by name: an id
-field refers to a node, a movement's id is the command's id, and a booking date is the day of
-`meta.effectiveAt`. As a name means so much, a date or an id whose name means nothing must be
-offered as `given` by the client, so that a misnamed one is found at import. What cannot be
-understood becomes an issue with its path, never an exception, and all of an input's issues are
-reported at once.
+field refers to a node, a movement's id is the command's id, a booking date is the day of
+`meta.effectiveAt`, and whoever reviews or approves is the caller. As a name means so much, a date
+or an id whose name means nothing must be offered as `given` by the client, so that a misnamed one
+is found at import. What cannot be understood becomes an issue with its path, never an exception,
+and all of an input's issues are reported at once.
 
 The input types stand in the schema only. An input arrives as GraphQL has coerced it, a mapping by
 the names that clients use, and becomes the command from that: making an object of each input type
@@ -29,6 +29,7 @@ from domain import HANDLERS
 from domain.money import MalformedMoney, Money
 from domain.personal import Personal, Unsealed
 from domain.value import value
+from interfaces.access.caller import Caller, Scope
 from interfaces.graphql_api.answers import FieldIssue
 from interfaces.graphql_api.ids import NotAnId, derived_id, uuid_of
 from interfaces.graphql_api.scalars import CurrencyCode, Position
@@ -54,6 +55,9 @@ EFFECTIVE_DATE: Final = frozenset(
     }
 )
 """Fields that are the day of `meta.effectiveAt`, or today."""
+
+ACTORS: Final = frozenset({"analyst", "approver", "maker", "publisher", "reviewer", "trainer"})
+"""Fields that say who acts: the caller, unless he may name somebody else and does."""
 
 _SHOWN_AS: Final = {"RiskAlert": "FraudAlert"}
 """Aggregates that clients know by another name."""
@@ -161,21 +165,32 @@ class CommandInput:
     from_command_id: frozenset[str]
     from_effective_date: frozenset[str]
     made: Set[str]
+    acting: Set[str]
 
     def command_of(
-        self, given: Given, meta: CommandMeta, today: date, filled: Given | None = None
+        self,
+        given: Given,
+        meta: CommandMeta,
+        today: date,
+        caller: Caller,
+        filled: Given | None = None,
     ) -> Any:
-        """The command that an input stands for, or Malformed. If it says no day, it is `today`.
-        `filled` is what was made of what the client was asked besides."""
-        return self.command(**{**self.values_of(given, meta, today), **(filled or {})})
+        """The command that an input stands for, or Malformed. If it says no day, it is `today`, and
+        if it does not say who acts, the caller does. `filled` is what was made of what the client
+        was asked besides."""
+        return self.command(**{**self.values_of(given, meta, today, caller), **(filled or {})})
 
-    def values_of(self, given: Given, meta: CommandMeta, today: date) -> dict[str, Any]:
+    def values_of(
+        self, given: Given, meta: CommandMeta, today: date, caller: Caller
+    ) -> dict[str, Any]:
         """The fields of the command as far as the client says them, or Malformed."""
         issues = Issues()
         values = _values(self.parts, given, issues, ())
         for name in self.made:
             if values[name] is None:
                 values[name] = derived_id(meta.command_id, name)
+        for name in self.acting:
+            values[name] = _acting(values[name], caller, to_camel_case(name), issues)
         day = meta.effective_at.astimezone(UTC).date() if meta.effective_at else today
         values |= dict.fromkeys(self.from_command_id, meta.command_id)
         values |= dict.fromkeys(self.from_effective_date, day)
@@ -186,6 +201,14 @@ class CommandInput:
     def dated_by_default(self, meta: CommandMeta) -> bool:
         """Whether the command's day is that of its arrival, so that a late retry differs."""
         return bool(self.from_effective_date) and meta.effective_at is None
+
+
+def _acting(named: str | None, caller: Caller, field: str, issues: Issues) -> str:
+    """Who acts, as the log will say."""
+    if named is not None and named != caller.subject and not caller.may(Scope.ON_BEHALF):
+        message = f"only a caller with the scope {Scope.ON_BEHALF} names somebody else"
+        issues.add((field,), "on-behalf", message)
+    return caller.subject if named is None else named
 
 
 def meta_of(given: Given) -> CommandMeta:
@@ -228,8 +251,9 @@ def command_input(  # noqa: PLR0913 -- all of them are named
     nodes = {**named, **(nodes or {})}
     understood = from_command_id | from_effective_date | {*nodes, *made, *given, *filled}
     _refuse_unknown(command, understood, {*command_id, *made, *given, *optional, *filled})
+    acting = {*own} & ACTORS
     parts = [
-        part._replace(default=None) if part.name in {*made, *optional} else part
+        part._replace(default=None) if part.name in {*made, *optional, *acting} else part
         for part in _parts(command, glossary, nodes)
         if part.name not in from_command_id | from_effective_date | {*filled}
     ]
@@ -253,6 +277,11 @@ def command_input(  # noqa: PLR0913 -- all of them are named
             n: f"{_entry(glossary, n, f'{name}.{n}')} Derived from the command id if left out."
             for n in made
         },
+        **{
+            n: f"{_entry(glossary, n, f'{name}.{n}')} Left out, it is the caller; only some may "
+            "name another."
+            for n in acting
+        },
     }
     input_type = _input_type(name, shown, described, description, meta=True)
     return CommandInput(
@@ -262,6 +291,7 @@ def command_input(  # noqa: PLR0913 -- all of them are named
         from_command_id=from_command_id,
         from_effective_date=from_effective_date,
         made=frozenset(made),
+        acting=frozenset(acting),
     )
 
 

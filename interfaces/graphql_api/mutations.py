@@ -114,7 +114,7 @@ class Mutation:
         now = context.clock().astimezone(UTC)
         today = now.date()
         try:
-            values = self.input.values_of(given, meta, today)
+            values = self.input.values_of(given, meta, today, context.caller)
             _refuse_future(values, now)
             filled = await self.fill(context, meta, given, values) if self.fill else {}
             command = self.command(**{**values, **filled})
@@ -158,7 +158,7 @@ class Mutation:
         for day in (first, first - timedelta(days=1)):
             if day != today:
                 try:
-                    again = self.input.command_of(given, meta, day, filled)
+                    again = self.input.command_of(given, meta, day, context.caller, filled)
                     return await _executed(context, meta, again)
                 except commands.CommandIdReused:
                     continue

@@ -10,10 +10,14 @@ import pytest
 from domain import HANDLERS
 from domain.account import Account, DepositCash, Product
 from domain.aggregate import command
+from domain.customer import SubmitKycEvidence
 from domain.decision import Handler
 from domain.holding import OpenAccount
 from domain.money import Money
+from domain.value import changed
+from interfaces.access.caller import Caller, Scope
 from interfaces.graphql_api.accounts import GLOSSARY as ACCOUNTS
+from interfaces.graphql_api.customers import GLOSSARY as CUSTOMERS
 from interfaces.graphql_api.ids import derived_id, global_id
 from interfaces.graphql_api.inputs import Malformed, WronglyOffered, command_input, meta_of
 
@@ -77,9 +81,12 @@ ACCOUNT_ID = UUID(int=2)
 META = {"commandId": COMMAND_ID}
 
 
+CLERK = Caller(subject="clerk", client_id="desk", scopes=frozenset({Scope.WRITE}))
+
+
 def command_of(kind: type[Any], given: dict[str, Any], **offered: Any) -> Any:
     made = command_input(kind, glossary=ACCOUNTS, description="", **offered)
-    return made.command_of(given, meta_of(given), TODAY)
+    return made.command_of(given, meta_of(given), TODAY, CLERK)
 
 
 def deposit(**changes: Any) -> dict[str, Any]:
@@ -106,6 +113,40 @@ def test_the_day_is_that_of_the_moment_that_it_says_in_utc() -> None:
     moment = datetime.fromisoformat("2026-01-01T00:30:00+01:00").astimezone(UTC)
     made = command_of(DepositCash, deposit(meta={**META, "effectiveAt": moment}))
     assert made.booking_date == date(2025, 12, 31)
+
+
+def evidence(caller: Caller, **maker: str) -> Any:
+    """The command of an input that says who submits evidence, or does not."""
+    made = command_input(
+        SubmitKycEvidence,
+        glossary=CUSTOMERS,
+        description="",
+        made=("evidence_id",),
+        given=("expires_on",),
+    )
+    document = {"docType": "PASSPORT", "issuerCountry": "CZ", "docHash": "ab" * 32}
+    given = {"meta": META, "customerId": str(UUID(int=3)), **document, **maker}
+    return made.command_of(given, meta_of(given), TODAY, caller)
+
+
+def test_whoever_sends_a_command_is_who_acts() -> None:
+    assert evidence(CLERK).maker == "clerk"
+
+
+def test_one_may_say_who_one_is() -> None:
+    assert evidence(CLERK, maker="clerk").maker == "clerk"
+
+
+def test_nobody_acts_in_anothers_name() -> None:
+    with pytest.raises(Malformed) as malformed:
+        evidence(CLERK, maker="officer")
+    (issue,) = malformed.value.issues
+    assert (issue.path, issue.rule) == (["maker"], "on-behalf")
+
+
+def test_who_may_names_another() -> None:
+    trusted = changed(CLERK, scopes=frozenset({Scope.WRITE, Scope.ON_BEHALF}))
+    assert evidence(trusted, maker="officer").maker == "officer"
 
 
 def test_what_the_command_makes_has_an_id_of_its_own() -> None:
