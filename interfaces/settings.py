@@ -1,11 +1,13 @@
 """What can be set from outside, by environment variables; without any, everything has its place."""
 
 import ipaddress
+import json
 import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -30,6 +32,30 @@ class Access(StrEnum):
     OPEN = "open"
 
 
+class ExternalIssuer(BaseModel):
+    """Somebody else whose access tokens are believed.
+
+    `issuer` is what they say as `iss`, `audience` what they call this bank. Their keys are at
+    `jwks`, or, without it, where the issuer's OpenID configuration says. `token_type` is their
+    `typ`: `at+jwt` unless the issuer does not keep to RFC 9068.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    issuer: str = Field(min_length=1)
+    audience: str = Field(min_length=1)
+    jwks: str | None = None
+    token_type: str = Field(default="at+jwt", min_length=1)
+
+    @model_validator(mode="after")
+    def _keys_come_safely(self) -> Self:
+        """Whoever can change keys on their way can make tokens."""
+        url = self.issuer if self.jwks is None else self.jwks
+        if not is_safe_to_fetch(url):
+            raise ValueError(f"{url} must begin with https:// (or be on this machine)")
+        return self
+
+
 class Settings(BaseModel):
     """Where the bank keeps its data and where it answers.
 
@@ -39,6 +65,16 @@ class Settings(BaseModel):
 
     `access` (LEDGERTWIN_ACCESS) is `tokens`, so that whoever asks says who he is, or `open`: then
     everybody may do everything, and therefore only this machine is answered.
+
+    `public_url` (LEDGERTWIN_PUBLIC_URL) is where clients find the bank, if that is not simply its
+    address. Its own tokens name it as their issuer and as their audience, and live for
+    `token_seconds` (LEDGERTWIN_TOKEN_SECONDS). `issuers` (LEDGERTWIN_ISSUERS), a JSON list of
+    objects, are others whose tokens are believed. `open_metrics` (LEDGERTWIN_OPEN_METRICS) lets
+    everybody read /metrics.
+
+    `tls_certificate` and `tls_key` (LEDGERTWIN_TLS_CERTIFICATE, LEDGERTWIN_TLS_KEY), PEM files,
+    have the bank speak TLS; with `tls_client_ca` (LEDGERTWIN_TLS_CLIENT_CA) as well, only to those
+    who show a certificate of one of these authorities.
 
     `reads_a_minute`, `writes_a_minute` and `admin_an_hour` (LEDGERTWIN_READS_A_MINUTE and so on)
     are what one client may ask for, where it is known which client asks. A question counts for as
@@ -58,6 +94,13 @@ class Settings(BaseModel):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     access: Access = Access.TOKENS
+    public_url: str | None = None
+    token_seconds: int = Field(default=600, ge=60, le=3600)
+    issuers: tuple[ExternalIssuer, ...] = ()
+    open_metrics: bool = False
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
     reads_a_minute: int = Field(default=10_000, ge=1)
     writes_a_minute: int = Field(default=2_000, ge=1)
     admin_an_hour: int = Field(default=500, ge=1)
@@ -75,8 +118,16 @@ class Settings(BaseModel):
         environment = os.environ if environment is None else environment
         given = {name: environment.get(f"LEDGERTWIN_{name.upper()}") for name in cls.model_fields}
         values: dict[str, object] = {name: value for name, value in given.items() if value}
+        return cls._judged({"home": _default_home(environment), **values})
+
+    def but(self, **given: object) -> Self:
+        """These, with some given otherwise. Raises `InvalidSettings`."""
+        return self._judged({**self.model_dump(), **given})
+
+    @classmethod
+    def _judged(cls, values: Mapping[str, object]) -> Self:
         try:
-            return cls.model_validate({"home": _default_home(environment), **values})
+            return cls.model_validate(values)
         except ValidationError as error:
             raise InvalidSettings("\n".join(_lines(error))) from None
 
@@ -113,13 +164,70 @@ class Settings(BaseModel):
             raise ValueError("set LEDGERTWIN_PKCS11_PIN or LEDGERTWIN_PKCS11_PIN_FILE, not both")
         return self
 
-    @field_validator("host")
+    @property
+    def address(self) -> str:
+        """Where clients find the bank, without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.tls_certificate is None else 'https'}://{host}:{self.port}"
+
+    @field_validator("public_url")
     @classmethod
-    def _is_this_machine(cls, host: str) -> str:
-        """Nobody is asked who they are yet, so nobody from elsewhere may ask."""
-        if host != "localhost" and not _is_loopback(host):
-            raise ValueError("must be a loopback address: there is no authentication yet")
-        return host
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ValueError("must be like https://bank.example")
+        return url.rstrip("/")
+
+    @field_validator("issuers", mode="before")
+    @classmethod
+    def _from_json(cls, said: Any) -> Any:
+        if not isinstance(said, str):
+            return said
+        try:
+            return json.loads(said)
+        except ValueError:
+            raise ValueError("is not JSON") from None
+
+    @model_validator(mode="after")
+    def _answers_nobody_unknown_from_elsewhere(self) -> Self:
+        if self.access is Access.OPEN and not is_this_machine(self.host):
+            raise ValueError(
+                "LEDGERTWIN_HOST: must be a loopback address where LEDGERTWIN_ACCESS is open, as "
+                "nobody is asked who he is"
+            )
+        if self.host in _EVERY_ADDRESS and self.public_url is None:
+            raise ValueError(
+                f"LEDGERTWIN_PUBLIC_URL: must say where clients find the bank, as {self.host} is "
+                "every address of this machine"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _speaks_tls_or_not(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("LEDGERTWIN_TLS_CERTIFICATE and LEDGERTWIN_TLS_KEY go together")
+        if self.tls_client_ca is not None and self.tls_key is None:
+            raise ValueError("LEDGERTWIN_TLS_CLIENT_CA needs LEDGERTWIN_TLS_CERTIFICATE as well")
+        return self
+
+
+_EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 -- they are asked about
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether nobody from elsewhere can reach that address."""
+    return host == "localhost" or _is_loopback(host)
+
+
+def is_safe_to_fetch(url: str) -> bool:
+    """Whether nobody can change on its way what is read from there."""
+    parts = urlsplit(url)
+    at_home = parts.scheme == "http" and is_this_machine(parts.hostname or "")
+    return at_home or (parts.scheme == "https" and bool(parts.hostname))
 
 
 def _default_home(environment: Mapping[str, str]) -> Path:
@@ -139,7 +247,13 @@ def _lines(error: ValidationError) -> list[str]:
     problems = error.errors(include_input=False, include_url=False)
     return [
         # What is wrong with several variables together names them itself.
-        (f"LEDGERTWIN_{str(problem['loc'][0]).upper()}: " if problem["loc"] else "")
+        (f"LEDGERTWIN_{_place(problem['loc'])}: " if problem["loc"] else "")
         + problem["msg"].removeprefix("Value error, ")
         for problem in problems
     ]
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """The variable, and where in it."""
+    variable, *within = loc
+    return "".join([str(variable).upper(), *(f"[{step!r}]" for step in within)])

@@ -1,7 +1,6 @@
 """`ledgertwin serve`, `demo` and `worker`."""
 
 import asyncio
-import ipaddress
 import logging
 import signal
 import socket
@@ -35,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 _CATCH_UP: Final = 30.0
 
-Host = Annotated[str | None, typer.Option(help="The address to serve on: a loopback address.")]
+Host = Annotated[str | None, typer.Option(help="The address to serve on.")]
 Port = Annotated[int | None, typer.Option(help="The port to serve on.", min=1, max=65535)]
 Open = Annotated[
     bool, typer.Option("--open", help="Answer everybody on this machine, and ask for no token.")
@@ -44,12 +43,12 @@ Open = Annotated[
 
 def serve(host: Host = None, port: Port = None, open_to_all: Open = False) -> None:
     """Serve the bank: GraphQL at /graphql."""
-    settings = _settings(host, port)
-    if open_to_all:
-        settings = settings.model_copy(update={"access": Access.OPEN})
+    settings = _settings(host=host, port=port, access=Access.OPEN if open_to_all else None)
 
     async def announce(_: System) -> None:
-        out.print(f"Ledgertwin serves at {_address(settings)}/graphql (Ctrl-C stops it)")
+        out.print(f"Ledgertwin serves at {settings.address}/graphql (Ctrl-C stops it)")
+        if settings.access is Access.OPEN:
+            out.print("It asks for no token: whoever is on this machine may do everything.")
 
     _serve(settings, announce)
 
@@ -62,17 +61,15 @@ def demo(host: Host = None, port: Port = None) -> None:
     It lives in the folder "demo" of the data directory, with a database server of its own: it
     never touches a real bank, nor the server that LEDGERTWIN_DATABASE_URL names.
     """
-    settings = _settings(host, port)
-    settings = settings.model_copy(
-        update={"home": demo_home(settings), "database_url": None, "access": Access.OPEN}
-    )
+    settings = _settings(host=host, port=port, access=Access.OPEN)
+    settings = settings.model_copy(update={"home": demo_home(settings), "database_url": None})
     told = story()
 
     async def announce(system: System) -> None:
         await _populate(system, told)
         # So that the very first question is answered in full.
         await system.read_models.wait_for(await asyncio.to_thread(system.log.head), _CATCH_UP)
-        out.print(_invitation(_address(settings), settings.home, told), markup=False)
+        out.print(_invitation(settings.address, settings.home, told), markup=False)
 
     _serve(settings, announce)
 
@@ -87,28 +84,9 @@ def worker() -> None:
         run_worker(url, stop)
 
 
-def _settings(host: str | None, port: int | None) -> Settings:
-    settings = Settings.from_environment()
-    given = {"host": host, "port": port}
-    settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
-    if not _is_loopback(settings.host):
-        raise Failed(
-            f"will not serve on {settings.host}: nobody is asked who they are yet, so only this "
-            "machine may ask (a loopback address, such as 127.0.0.1)"
-        )
-    return settings
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _address(settings: Settings) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"
+def _settings(**given: object) -> Settings:
+    told = {name: value for name, value in given.items() if value is not None}
+    return Settings.from_environment().but(**told)
 
 
 def _serve(settings: Settings, announce: Callable[[System], Awaitable[None]]) -> None:

@@ -1,5 +1,6 @@
 """The settings: what holds without any, and what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,79 @@ def test_it_may_answer_on_this_machine(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])  # noqa: S104
-def test_it_may_not_answer_to_others(host: str) -> None:
+def test_where_nobody_is_asked_who_he_is_others_are_not_answered(host: str) -> None:
     with pytest.raises(InvalidSettings, match="LEDGERTWIN_HOST: must be a loopback address"):
+        Settings.from_environment({"LEDGERTWIN_ACCESS": "open", "LEDGERTWIN_HOST": host})
+
+
+def test_where_a_token_is_needed_others_are_answered() -> None:
+    settings = Settings.from_environment({"LEDGERTWIN_HOST": "192.168.0.1"})
+    assert settings.address == "http://192.168.0.1:8000"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
+def test_a_bank_at_every_address_has_to_say_where_clients_find_it(host: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"^LEDGERTWIN_PUBLIC_URL: "):
         Settings.from_environment({"LEDGERTWIN_HOST": host})
+
+
+def test_where_clients_find_it_may_be_said() -> None:
+    said = {"LEDGERTWIN_HOST": "::", "LEDGERTWIN_PUBLIC_URL": "https://bank.example/"}
+    assert Settings.from_environment(said).address == "https://bank.example"
+
+
+@pytest.mark.parametrize("url", ["bank.example", "ftp://bank.example", "https://", "/bank"])
+def test_a_public_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InvalidSettings, match="LEDGERTWIN_PUBLIC_URL: must be like"):
+        Settings.from_environment({"LEDGERTWIN_PUBLIC_URL": url})
+
+
+def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    assert Settings.from_environment({"LEDGERTWIN_HOST": "::1"}).address == "http://[::1]:8000"
+
+
+TLS = {"LEDGERTWIN_TLS_CERTIFICATE": "/c.pem", "LEDGERTWIN_TLS_KEY": "/k.pem"}
+
+
+def test_a_bank_with_a_certificate_is_found_by_https() -> None:
+    assert Settings.from_environment(TLS).address == "https://127.0.0.1:8000"
+
+
+@pytest.mark.parametrize("missing", TLS)
+def test_a_certificate_without_its_key_is_refused(missing: str) -> None:
+    with pytest.raises(InvalidSettings, match="go together"):
+        Settings.from_environment({name: TLS[name] for name in TLS if name != missing})
+
+
+def test_certificates_are_not_asked_of_clients_without_tls() -> None:
+    with pytest.raises(InvalidSettings, match="LEDGERTWIN_TLS_CLIENT_CA needs"):
+        Settings.from_environment({"LEDGERTWIN_TLS_CLIENT_CA": "/ca.pem"})
+
+
+def test_other_issuers_are_a_list_in_json() -> None:
+    said = '[{"issuer": "https://id.example", "audience": "bank"}]'
+    (issuer,) = Settings.from_environment({"LEDGERTWIN_ISSUERS": said}).issuers
+    assert (issuer.issuer, issuer.audience, issuer.jwks, issuer.token_type) == (
+        "https://id.example",
+        "bank",
+        None,
+        "at+jwt",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ("{", "LEDGERTWIN_ISSUERS: is not JSON"),
+        ('[{"issuer": "https://id.example"}]', "LEDGERTWIN_ISSUERS[0]['audience']: "),
+        ('[{"issuer": "http://id.example", "audience": "b"}]', "must begin with https://"),
+        ('[{"issuer": "i", "audience": "b", "jwks": "http://id.example/k"}]', "must begin with"),
+        ('[{"issuer": "i", "audience": "b", "jwks": "file:///k"}]', "must begin with https://"),
+    ],
+)
+def test_an_issuer_whose_keys_cannot_be_had_safely_is_refused(said: str, wrong: str) -> None:
+    with pytest.raises(InvalidSettings, match=re.escape(wrong)):
+        Settings.from_environment({"LEDGERTWIN_ISSUERS": said})
 
 
 @pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "postgresql://u:secret@[h/d"])
@@ -67,7 +138,7 @@ def test_the_database_url_is_not_printed_with_the_settings() -> None:
 
 
 def test_everything_wrong_is_said_at_once() -> None:
-    wrong = {"LEDGERTWIN_PORT": "0", "LEDGERTWIN_HOST": "example.org"}
+    wrong = {"LEDGERTWIN_PORT": "0", "LEDGERTWIN_ACCESS": "closed"}
     with pytest.raises(InvalidSettings) as refused:
         Settings.from_environment(wrong)
     assert len(str(refused.value).splitlines()) == 2

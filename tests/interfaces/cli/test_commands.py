@@ -239,10 +239,13 @@ def test_a_data_directory_of_a_newer_version_is_left_alone(tmp_path: Path) -> No
     assert "Traceback" not in run.stderr
 
 
-def test_nobody_elsewhere_is_served(tmp_path: Path) -> None:
-    run = Ledgertwin(tmp_path).run("serve", "--host", "0.0.0.0")  # noqa: S104 -- it is refused
+@pytest.mark.parametrize("command", [("serve", "--open"), ("demo",)], ids="-".join)
+def test_nobody_elsewhere_is_served_without_a_token(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    run = Ledgertwin(tmp_path).run(*command, "--host", "192.0.2.1")
     assert run.returncode == 1
-    assert "will not serve on 0.0.0.0" in run.stderr
+    assert "must be a loopback address where LEDGERTWIN_ACCESS is open" in run.stderr
 
 
 def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
