@@ -39,7 +39,13 @@ logger = logging.getLogger(__name__)
 _BEGIN: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _ROLLBACK: Final = b"ROLLBACK"
 _LINGER: Final = 0.005
-_OPERATORS: Final = frozenset({"=", "<", "<=", ">", ">=", "in"})
+_OPERATORS: Final = {
+    **{operator: f"{{}} {operator} %s::{{}}" for operator in ("=", "<", "<=", ">", ">=")},
+    "in": "{} = ANY(%s::{}[])",
+    "abs>=": "abs({}) >= %s::{}",
+    "abs<=": "abs({}) <= %s::{}",
+}
+"""Each as SQL, of a column and its type."""
 _TRIES: Final = 5
 
 SHARED_AT_ONCE: Final = 2
@@ -110,7 +116,8 @@ class Freshness:
 
 
 class Where(NamedTuple):
-    """A condition on a column: one of = < <= > >= and `in`, which takes any number of values."""
+    """A condition on a column: one of = < <= > >=, `abs>=` and `abs<=` of the value without its
+    sign, and `in`, which takes any number of values."""
 
     column: str
     operator: str
@@ -232,13 +239,11 @@ class Snapshot:
         it should end in them, as rows that are equal in it may be left out between two pages.
         """
         conditions = tuple(where)
-        fixed = {c.column for c in conditions if c.operator == "="}
-        columns = tuple(order or [name for name in projection.key if name not in fixed])
         table = self._table(projection)
         query = _page_query(
             table,
             tuple((c.column, c.operator) for c in conditions),
-            columns,
+            order_of(projection, conditions, order),
             "<" if descending else ">",
             after is not None,
         )
@@ -246,6 +251,89 @@ class Snapshot:
         bounds = [_plain(bound) for bound in after or ()]
         found = await self._rows(projection, query, [*values, *bounds, first + 1])
         return Page(rows=[table.read(row) for row in found[:first]], has_more=len(found) > first)
+
+    async def pages(  # noqa: PLR0913 -- each is a part of one question
+        self,
+        projection: Projection[Row],
+        column: str,
+        keys: Sequence[Any],
+        where: Iterable[Where] = (),
+        *,
+        first: int,
+        after: Key | None = None,
+        order: Sequence[str] | None = None,
+        descending: bool = False,
+    ) -> list[Page[Row]]:
+        """As `page`, of each of many: the rows whose `column` is the one or the other of `keys`.
+        One query for all of them, each of which finds its rows by an index."""
+        conditions = tuple(where)
+        table = self._table(projection)
+        query = _pages_query(
+            table,
+            column,
+            tuple((c.column, c.operator) for c in conditions),
+            order_of(projection, (Where(column, "=", None), *conditions), order),
+            "<" if descending else ">",
+            after is not None,
+        )
+        wanted = list(dict.fromkeys(keys))
+        values = [_parameter(table, condition) for condition in conditions]
+        bounds = [_plain(bound) for bound in after or ()]
+        given = literal(table.columns[column], wanted)
+        found = await self._rows(projection, query, [given, *values, *bounds, first + 1])
+        rows: dict[Any, list[Row]] = {key: [] for key in wanted}
+        for row in map(table.read, found):
+            rows[getattr(row, column)].append(row)
+        return [Page(rows=rows[key][:first], has_more=len(rows[key]) > first) for key in keys]
+
+    async def counts(
+        self,
+        projection: Projection[Any],
+        column: str,
+        keys: Sequence[Any],
+        where: Iterable[Where] = (),
+    ) -> list[int]:
+        """How many rows meet all conditions, of each of many: one query for all of them."""
+        conditions = tuple(where)
+        table = self._table(projection)
+        query = _counts_query(table, column, tuple((c.column, c.operator) for c in conditions))
+        values = [_parameter(table, condition) for condition in conditions]
+        given = literal(table.columns[column], keys)
+        found = await self._rows(projection, query, [*values, given])
+        return [count for (count,) in found]
+
+    async def page_of(  # noqa: PLR0913 -- each is a part of one question
+        self,
+        projection: Projection[Row],
+        column: str,
+        key: Any,
+        where: Iterable[Where] = (),
+        *,
+        first: int,
+        after: Key | None = None,
+        order: Sequence[str] | None = None,
+        descending: bool = False,
+    ) -> Page[Row]:
+        """The page of one key. Those that are asked for at once are one question."""
+        asked = _PageOf(
+            projection=projection,
+            column=column,
+            where=tuple(where),
+            first=first,
+            after=after,
+            order=None if order is None else tuple(order),
+            descending=descending,
+        )
+        page: Page[Row] = await self.gathered(asked, asked.load, key)
+        return page
+
+    async def count_of(
+        self, projection: Projection[Any], column: str, key: Any, where: Iterable[Where] = ()
+    ) -> int:
+        """The count of one key. Those that are asked for at once are one question."""
+        asked = _CountOf(projection=projection, column=column, where=tuple(where))
+        count: int = await self.gathered(asked, asked.load, key)
+        return count
 
     async def query(
         self,
@@ -302,6 +390,43 @@ class Snapshot:
         answer = self._connection.put(question(query), parameters)
         await self.begun()
         return self._connection.rows(await answer)
+
+
+@value
+class _PageOf:
+    """The same page of many keys: what has to be alike for them to be one question."""
+
+    projection: Projection[Any]
+    column: str
+    where: tuple[Where, ...]
+    first: int
+    after: Key | None
+    order: tuple[str, ...] | None
+    descending: bool
+
+    async def load(self, now: Snapshot, keys: list[Any]) -> Sequence[Page[Any]]:
+        return await now.pages(
+            self.projection,
+            self.column,
+            keys,
+            self.where,
+            first=self.first,
+            after=self.after,
+            order=self.order,
+            descending=self.descending,
+        )
+
+
+@value
+class _CountOf:
+    """The same count of many keys."""
+
+    projection: Projection[Any]
+    column: str
+    where: tuple[Where, ...]
+
+    async def load(self, now: Snapshot, keys: list[Any]) -> Sequence[int]:
+        return await now.counts(self.projection, self.column, keys, self.where)
 
 
 class ReadModels:
@@ -610,6 +735,15 @@ def _composed(
     return sql.SQL(template).format(**parts).as_bytes()
 
 
+def order_of(
+    projection: Projection[Any], where: Iterable[Where], order: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The columns that a page is ordered by: those of the key that no condition fixes, unless
+    others are given."""
+    fixed = {condition.column for condition in where if condition.operator == "="}
+    return tuple(order or [name for name in projection.key if name not in fixed])
+
+
 @cache
 def _page_query(
     table: Table,
@@ -620,29 +754,70 @@ def _page_query(
 ) -> bytes:
     """Composed once for each shape of question. Names are quoted and operators are known ones."""
     parts = [_condition(table, column, operator) for column, operator in conditions]
+    return _paged(table, parts, order, beyond, after).as_bytes()
+
+
+@cache
+def _pages_query(  # noqa: PLR0913, PLR0917 -- as above, and whose pages they are
+    table: Table,
+    column: str,
+    conditions: tuple[tuple[str, str], ...],
+    order: tuple[str, ...],
+    beyond: str,
+    after: bool,
+) -> bytes:
+    parts = [_condition(table, name, operator) for name, operator in conditions]
+    page = _paged(table, [_of_wanted(column), *parts], order, beyond, after)
+    return (
+        sql.SQL("SELECT found.* FROM unnest(%s::{}[]) AS wanted (one), LATERAL ({}) AS found")
+        .format(sql.SQL(table.columns[column].type), page)
+        .as_bytes()
+    )
+
+
+@cache
+def _counts_query(table: Table, column: str, conditions: tuple[tuple[str, str], ...]) -> bytes:
+    parts = [_condition(table, name, operator) for name, operator in conditions]
+    return (
+        sql.SQL("SELECT (SELECT count(*) FROM {} WHERE {}) FROM unnest(%s::{}[]) AS wanted (one)")
+        .format(
+            table.identifier,
+            sql.SQL(" AND ").join([_of_wanted(column), *parts]),
+            sql.SQL(table.columns[column].type),
+        )
+        .as_bytes()
+    )
+
+
+def _of_wanted(column: str) -> sql.Composed:
+    return sql.SQL("{} = wanted.one").format(sql.Identifier(column))
+
+
+def _paged(
+    table: Table,
+    parts: list[sql.Composed],
+    order: tuple[str, ...],
+    beyond: str,
+    after: bool,
+) -> sql.Composed:
     ordered = sql.SQL(", ").join(map(sql.Identifier, order))
     if after:
         bounds = sql.SQL(", ").join(sql.SQL(f"%s::{table.columns[name].type}") for name in order)
         parts.append(sql.SQL("({}) {} ({})").format(ordered, sql.SQL(beyond), bounds))
     way = sql.SQL(" DESC" if beyond == "<" else " ASC")
-    return (
-        sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s")
-        .format(
-            table.selected,
-            table.identifier,
-            sql.SQL(" AND ").join(parts) if parts else sql.SQL("true"),
-            sql.SQL(", ").join(sql.Identifier(name) + way for name in order),
-        )
-        .as_bytes()
+    return sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s").format(
+        table.selected,
+        table.identifier,
+        sql.SQL(" AND ").join(parts) if parts else sql.SQL("true"),
+        sql.SQL(", ").join(sql.Identifier(name) + way for name in order),
     )
 
 
 def _condition(table: Table, column: str, operator: str) -> sql.Composed:
     if operator not in _OPERATORS:
         raise ValueError(f"not an operator: {operator!r}")
-    type_ = table.columns[column].type
-    text = f"{{}} = ANY(%s::{type_}[])" if operator == "in" else f"{{}} {operator} %s::{type_}"
-    return sql.SQL(text).format(sql.Identifier(column))
+    type_ = sql.SQL(table.columns[column].type)
+    return sql.SQL(_OPERATORS[operator]).format(sql.Identifier(column), type_)
 
 
 def _parameter(table: Table, condition: Where) -> Any:

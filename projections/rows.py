@@ -14,7 +14,7 @@ Rows are only as whole as the records that they were folded from: `Projection.st
 streams make a row, and a row needs all of each of them, from the first record on.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import islice
 from operator import eq, ge, gt, le, lt
@@ -24,7 +24,7 @@ from uuid import UUID
 from domain.recorded import Recorded
 from domain.value import attributes
 from projections.projection import Document, Feed, Key, Projection
-from projections.read_models import Page, Snapshot, Where
+from projections.read_models import Page, Snapshot, Where, order_of
 
 Row = TypeVar("Row")
 
@@ -168,15 +168,6 @@ def _put(table: dict[Key, Any], key: Key, row: Any) -> None:
 # --- questions, as PostgreSQL answers them --------------------------------------------------------
 
 
-def order_of(
-    projection: Projection[Any], where: Collection[Where], order: Sequence[str] | None
-) -> tuple[str, ...]:
-    """The columns that a page is ordered by: those of the key that no condition fixes, unless
-    others are given."""
-    fixed = {condition.column for condition in where if condition.operator == "="}
-    return tuple(order or [name for name in projection.key if name not in fixed])
-
-
 def meets(row: Any, where: Iterable[Where]) -> bool:
     """Whether a row meets all conditions. What is not there meets none."""
     return all(_meets(getattr(row, column), operator, to) for column, operator, to in where)
@@ -187,7 +178,9 @@ def _meets(found: Any, operator: str, to: Any) -> bool:
         return False
     if operator == "in":
         return found in to
-    return bool(_COMPARED[operator](_comparable(found), _comparable(to)))
+    compare = _COMPARED[operator.removeprefix("abs")]
+    value = abs(found) if operator.startswith("abs") else _comparable(found)
+    return bool(compare(value, _comparable(to)))
 
 
 _COMPARED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {

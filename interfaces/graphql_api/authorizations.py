@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum, unique
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, assert_never
 from uuid import UUID
 
@@ -43,10 +42,9 @@ from domain.spending import (
     CardTransactionCleared,
     DeclineReason,
 )
-from domain.value import value
-from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.answers import Answer, CommandReceipt, Events, Showing
 from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.fingerprints import fingerprinted
 from interfaces.graphql_api.ids import global_id, uuid_argument
@@ -57,7 +55,7 @@ from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import MoneyShown, Node, ReadMeta
 from projections.authorizations import AUTHORIZATIONS, AuthorizationRow
-from projections.read_models import Snapshot, Where
+from projections.read_models import Where
 
 if TYPE_CHECKING:
     from interfaces.graphql_api.accounts import Account
@@ -324,23 +322,6 @@ async def load(context: Context, authorization_id: UUID) -> Authorization | None
 Of = Literal["card_id", "account_id", "customer_id"]
 """Whose authorizations: the column that says it."""
 
-_PAGES: Final = """
-SELECT found.* FROM unnest(%s::uuid[]) AS wanted (id)
-CROSS JOIN LATERAL (
-    SELECT {columns} FROM {table} AS t WHERE t.{of} = wanted.id {before}
-    ORDER BY t.position DESC LIMIT %s
-) AS found
-"""
-
-
-@value
-class _Wanted:
-    """The same page of the authorizations of many."""
-
-    of: Of
-    before: int | None
-    rows: int
-
 
 async def authorizations_of(
     context: Context, of: Of, id: UUID, first: int, after: str | None
@@ -348,26 +329,18 @@ async def authorizations_of(
     """A page of the authorizations of a card, an account or a customer, the newest first."""
     cursors = Cursors(context, "authorizations", of, id)
     key = cursors.key(after, int)
-    wanted = _Wanted(of=of, before=key[0] if key else None, rows=checked_first(first) + 1)
     now = await context.snapshot()
-    rows = await now.gathered(wanted, partial(_pages, wanted), id)
-    nodes = [((row.position,), Authorization.of(row)) for row in rows[:first]]
-    return cursors.page(nodes, has_more=len(rows) > first, after=after, meta=await context.meta())
-
-
-async def _pages(wanted: _Wanted, now: Snapshot, ids: list[UUID]) -> list[list[AuthorizationRow]]:
-    """The same page for many: one query, however many they are."""
-    before = [] if wanted.before is None else [wanted.before]
-    pages: dict[UUID, list[AuthorizationRow]] = {one: [] for one in ids}
-    rows = await now.select(
+    page = await now.page_of(
         AUTHORIZATIONS,
-        _PAGES,
-        [ids, *before, wanted.rows],
-        {"of": wanted.of, "before": "AND t.position < %s::bigint" if before else ""},
+        of,
+        id,
+        first=checked_first(first),
+        after=key,
+        order=("position",),
+        descending=True,
     )
-    for row in rows:
-        pages[getattr(row, wanted.of)].append(row)
-    return [pages[one] for one in ids]
+    nodes = [((row.position,), Authorization.of(row)) for row in page.rows]
+    return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
 
 # --- queries --------------------------------------------------------------------------------------

@@ -76,7 +76,6 @@ from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.risk import CardPatterns, patterns_of
 from interfaces.graphql_api.values import MoneyShown, Node, ReadMeta
 from projections.cards import CARDS, CardRow
-from projections.read_models import Snapshot
 
 if TYPE_CHECKING:
     from interfaces.graphql_api.accounts import Account
@@ -241,44 +240,18 @@ async def load(context: Context, card_id: UUID) -> Card | None:
     return Card.of(row) if row is not None else None
 
 
-_CARDS_OF_CUSTOMERS: Final = """
-SELECT found.* FROM unnest(%s::uuid[]) AS wanted (id)
-CROSS JOIN LATERAL (
-    SELECT {columns} FROM {table} AS c
-    WHERE c.customer_id = wanted.id AND (%s::uuid IS NULL OR c.card_id > %s::uuid)
-    ORDER BY c.card_id LIMIT %s
-) AS found
-"""
-
-
-@value
-class _Wanted:
-    """The same page of the cards of many customers."""
-
-    after: UUID | None
-    rows: int
-
-
 async def cards_of(
     context: Context, customer_id: UUID, first: int, after: str | None
 ) -> Connection[Card]:
     """A page of a customer's cards, in the order of their ids."""
     cursors = Cursors(context, "cards", customer_id)
     key = cursors.key(after, UUID)
-    wanted = _Wanted(after=key[0] if key else None, rows=checked_first(first) + 1)
     now = await context.snapshot()
-    rows = await now.gathered(wanted, partial(_pages, wanted), customer_id)
-    nodes = [((row.card_id,), Card.of(row)) for row in rows[:first]]
-    return cursors.page(nodes, has_more=len(rows) > first, after=after, meta=await context.meta())
-
-
-async def _pages(wanted: _Wanted, now: Snapshot, customer_ids: list[UUID]) -> list[list[CardRow]]:
-    """The same page for many customers: one query, however many they are."""
-    bounds = [wanted.after, wanted.after, wanted.rows]
-    pages: dict[UUID, list[CardRow]] = {customer: [] for customer in customer_ids}
-    for row in await now.select(CARDS, _CARDS_OF_CUSTOMERS, [customer_ids, *bounds]):
-        pages[row.customer_id].append(row)
-    return [pages[customer_id] for customer_id in customer_ids]
+    page = await now.page_of(
+        CARDS, "customer_id", customer_id, first=checked_first(first), after=key
+    )
+    nodes = [((row.card_id,), Card.of(row)) for row in page.rows]
+    return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
 
 # --- queries --------------------------------------------------------------------------------------

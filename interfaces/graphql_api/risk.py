@@ -1,8 +1,6 @@
 """Fraud risk over GraphQL: profiles, alerts, patterns, and the policy that decides."""
 
-from collections.abc import Sequence
 from datetime import date, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, Self
 from uuid import UUID
 
@@ -25,9 +23,9 @@ from domain.risk.policy import (
 from interfaces.access.caller import Scope
 from interfaces.graphql_api import authorizations
 from interfaces.graphql_api.answers import Answer, Showing
-from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.authorizations import Authorization, RiskReason
 from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
 from interfaces.graphql_api.mutations import Offered, mutations
@@ -39,7 +37,7 @@ from projections import card_patterns, risk_models, risk_policy, risk_profile
 from projections.authorizations import AUTHORIZATIONS
 from projections.card_patterns import CARD_PATTERNS, CardPattern, CardPatternRow
 from projections.fraud_alerts import FRAUD_ALERTS, FraudAlertRow
-from projections.read_models import Snapshot, Where
+from projections.read_models import Where
 from projections.risk_models import RISK_MODELS, RiskModelRow
 from projections.risk_policy import RISK_POLICIES, RiskPolicyRow
 from projections.risk_profile import RISK_PROFILES, RiskBand, RiskProfileRow
@@ -152,47 +150,24 @@ async def _customer(context: Context, customer_id: UUID) -> "Customer | None":
     return await customers.load(context, customer_id)
 
 
-_ALERTS_OF_CUSTOMERS: Final = """
-SELECT found.* FROM unnest(%s::uuid[]) AS wanted (id)
-CROSS JOIN LATERAL (
-    SELECT {columns} FROM {table} AS t WHERE t.customer_id = wanted.id {before}
-    ORDER BY t.position DESC LIMIT %s
-) AS found
-"""
-
-
-@value
-class _Wanted:
-    """The same page of the alerts of many customers."""
-
-    before: int | None
-    rows: int
-
-
 async def alerts_of(
     context: Context, customer_id: UUID, first: int, after: str | None
 ) -> Connection[FraudAlert]:
     """A page of a customer's alerts, the newest first."""
     cursors = Cursors(context, "alerts", customer_id)
     key = cursors.key(after, int)
-    wanted = _Wanted(before=key[0] if key else None, rows=checked_first(first) + 1)
     now = await context.snapshot()
-    rows = await now.gathered(wanted, partial(_alert_pages, wanted), customer_id)
-    nodes = [((row.position,), FraudAlert.of(row)) for row in rows[:first]]
-    return cursors.page(nodes, has_more=len(rows) > first, after=after, meta=await context.meta())
-
-
-async def _alert_pages(
-    wanted: _Wanted, now: Snapshot, customer_ids: list[UUID]
-) -> list[list[FraudAlertRow]]:
-    """The same page for many customers: one query, however many they are."""
-    before = [] if wanted.before is None else [wanted.before]
-    pages: dict[UUID, list[FraudAlertRow]] = {customer: [] for customer in customer_ids}
-    condition = "AND t.position < %s::bigint" if before else ""
-    given = [customer_ids, *before, wanted.rows]
-    for row in await now.select(FRAUD_ALERTS, _ALERTS_OF_CUSTOMERS, given, {"before": condition}):
-        pages[row.customer_id].append(row)
-    return [pages[customer_id] for customer_id in customer_ids]
+    page = await now.page_of(
+        FRAUD_ALERTS,
+        "customer_id",
+        customer_id,
+        first=checked_first(first),
+        after=key,
+        order=("position",),
+        descending=True,
+    )
+    nodes = [((row.position,), FraudAlert.of(row)) for row in page.rows]
+    return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
 
 # --- profiles -------------------------------------------------------------------------------------
@@ -275,14 +250,12 @@ class RiskProfile:
     @field("How many alerts are open or investigated.")
     async def open_alerts(self, info: Info) -> int:
         now = await info.context.snapshot()
-        count: int = await now.gathered("open alerts", _open_alerts, self.customer_id)
-        return count
+        return await now.count_of(FRAUD_ALERTS, "customer_id", self.customer_id, [_UNSETTLED])
 
     @field("How many uses are known to have been fraud.")
     async def confirmed_frauds(self, info: Info) -> int:
         now = await info.context.snapshot()
-        count: int = await now.gathered("confirmed frauds", _confirmed_frauds, self.customer_id)
-        return count
+        return await now.count_of(AUTHORIZATIONS, "customer_id", self.customer_id, [_FRAUD])
 
     @field("The customer.")
     async def customer(self, info: Info) -> LazyCustomer | None:
@@ -298,28 +271,8 @@ async def profile_of(context: Context, customer_id: UUID) -> RiskProfile | None:
     return RiskProfile.of(row) if row is not None else None
 
 
-async def _open_alerts(now: Snapshot, customer_ids: list[UUID]) -> Sequence[int]:
-    """Of many customers at once, in their order."""
-    found = await now.query(
-        "SELECT (SELECT count(*) FROM {alerts} AS t WHERE t.customer_id = wanted.id"
-        " AND t.status IN ('OPEN', 'INVESTIGATING'))"
-        " FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, n)",
-        [customer_ids],
-        alerts=FRAUD_ALERTS,
-    )
-    return [count for (count,) in found]
-
-
-async def _confirmed_frauds(now: Snapshot, customer_ids: list[UUID]) -> Sequence[int]:
-    """Of many customers at once, in their order."""
-    found = await now.query(
-        "SELECT (SELECT count(*) FROM {uses} AS t"
-        " WHERE t.customer_id = wanted.id AND t.fraudulent = true)"
-        " FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, n)",
-        [customer_ids],
-        uses=AUTHORIZATIONS,
-    )
-    return [count for (count,) in found]
+_UNSETTLED: Final = Where("status", "in", (AlertStatus.OPEN, AlertStatus.INVESTIGATING))
+_FRAUD: Final = Where("fraudulent", "=", True)
 
 
 # --- patterns -------------------------------------------------------------------------------------
@@ -665,13 +618,11 @@ class FraudAlertChanged(Showing):
 
 @strawberry.type(description="The command took effect on the risk policy.")
 class RiskPolicyChanged(Showing):
-            needs=Scope.ADMIN,
     aggregate = policy.RiskPolicy
 
     @field(
         "The policy with what the command changed. Null if the read models are too far behind to "
         "show it: see `note`."
-            needs=Scope.ADMIN,
     )
     async def risk_policy(self, info: Info) -> RiskPolicy | None:
         if not await info.context.shows(self.receipt.position):
@@ -680,7 +631,6 @@ class RiskPolicyChanged(Showing):
 
 
 ALERT_ANSWER = Answer(name="FraudAlertResult", success=FraudAlertChanged)
-            needs=Scope.ADMIN,
 POLICY_ANSWER = Answer(name="RiskPolicyResult", success=RiskPolicyChanged)
 
 AlertMutations = mutations(
@@ -715,11 +665,13 @@ PolicyMutations = mutations(
             filled=_POLICY,
         ),
         RecordTrainedModel: Offered(
+            needs=Scope.ADMIN,
             description="Note that a model was trained: from what, how, and how good it is.",
             made=("model_id",),
             filled=_POLICY,
         ),
         PromoteModel: Offered(
+            needs=Scope.ADMIN,
             description="Give a model a role. Whoever trained it cannot approve it, and how "
             "precise it is in each band must be known.",
             filled=_POLICY,
@@ -728,6 +680,7 @@ PolicyMutations = mutations(
             needs=Scope.ADMIN, description="Take its roles from a model.", filled=_POLICY
         ),
         RecordDrift: Offered(
+            needs=Scope.ADMIN,
             description="Note that the champion sees other things than it was trained on.",
             filled=_POLICY,
         ),

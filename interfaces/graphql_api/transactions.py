@@ -28,7 +28,7 @@ from interfaces.graphql_api.written import (
     text_or_null,
 )
 from projections import transactions
-from projections.read_models import Snapshot
+from projections.read_models import Snapshot, Where
 from projections.transactions import TRANSACTIONS
 
 strawberry.enum(MovementKind, description="Why money moved.")
@@ -121,33 +121,42 @@ Filter = Annotated[
 
 
 @value
-class _Wanted:
-    """What is asked of each of many accounts at once. With `edge`, the database writes them so."""
+class _Written:
+    """The same page of many accounts, each edge of which the database writes as `edge` says."""
 
     first: int
     before: int | None
-    kinds: tuple[str, ...] | None
-    booked_from: date | None
-    booked_to: date | None
-    least: int | None
-    most: int | None
-    edge: str | None
+    conditions: tuple[Where, ...]
+    edge: str
 
-    def conditions(self) -> tuple[str, list[Any]]:
+    def sql(self) -> tuple[str, list[Any]]:
         """What a movement `t` must meet, and the values that this compares it with."""
-        given = [
-            (condition, value)
-            for condition, value in (
-                (" AND t.position < %s::bigint", self.before),
-                (" AND t.kind = ANY(%s::text[])", self.kinds and list(self.kinds)),
-                (" AND t.booking_date >= %s::date", self.booked_from),
-                (" AND t.booking_date <= %s::date", self.booked_to),
-                (" AND abs(t.amount) >= %s::numeric", self.least),
-                (" AND abs(t.amount) <= %s::numeric", self.most),
-            )
-            if value is not None
-        ]
-        return "".join(condition for condition, _ in given), [value for _, value in given]
+        before = () if self.before is None else (Where("position", "<", self.before),)
+        given = (*before, *self.conditions)
+        values = [list(c.value) if c.operator == "in" else c.value for c in given]
+        return "".join(_IN_SQL[c.column, c.operator] for c in given), values
+
+
+_IN_SQL: Final = {
+    ("position", "<"): " AND t.position < %s::bigint",
+    ("kind", "in"): " AND t.kind = ANY(%s::text[])",
+    ("booking_date", ">="): " AND t.booking_date >= %s::date",
+    ("booking_date", "<="): " AND t.booking_date <= %s::date",
+    ("amount", "abs>="): " AND abs(t.amount) >= %s::numeric",
+    ("amount", "abs<="): " AND abs(t.amount) <= %s::numeric",
+}
+
+
+def _conditions(filter: TransactionFilter | None, currency: str) -> tuple[Where, ...]:
+    given = filter or TransactionFilter()
+    asked = (
+        Where("kind", "in", tuple(given.kinds) if given.kinds else None),
+        Where("booking_date", ">=", given.booked_from),
+        Where("booking_date", "<=", given.booked_to),
+        Where("amount", "abs>=", _minor(given.min_amount, currency, "minAmount")),
+        Where("amount", "abs<=", _minor(given.max_amount, currency, "maxAmount")),
+    )
+    return tuple(condition for condition in asked if condition.value is not None)
 
 
 async def transactions_of(  # noqa: PLR0913 -- each is a part of one question
@@ -163,21 +172,17 @@ async def transactions_of(  # noqa: PLR0913 -- each is a part of one question
     context = info.context
     cursors = Cursors(context, "transactions", account_id)
     key = cursors.key(after, int)
-    given = filter or TransactionFilter()
-    wanted = _Wanted(
-        first=checked_first(first),
-        before=key[0] if key else None,
-        kinds=tuple(kind.value for kind in given.kinds) if given.kinds else None,
-        booked_from=given.booked_from,
-        booked_to=given.booked_to,
-        least=_minor(given.min_amount, currency, "minAmount"),
-        most=_minor(given.max_amount, currency, "maxAmount"),
-        edge=info.edge,
-    )
+    conditions = _conditions(filter, currency)
     now = await context.snapshot()
-    if wanted.edge is not None:
+    if info.edge is not None:
+        written = _Written(
+            first=checked_first(first),
+            before=key[0] if key else None,
+            conditions=conditions,
+            edge=info.edge,
+        )
         edges, newest, oldest, has_more = await now.gathered(
-            wanted, partial(_written_pages, wanted), (account_id, currency)
+            written, partial(_written_pages, written), (account_id, currency)
         )
         return cursors.written(
             edges,
@@ -186,18 +191,18 @@ async def transactions_of(  # noqa: PLR0913 -- each is a part of one question
             after=after,
             meta=await context.meta(),
         )
-    rows = await now.gathered(wanted, partial(_pages, wanted), account_id)
-    nodes = [((row.position,), Transaction.of(row)) for row in rows[:first]]
-    return cursors.page(nodes, has_more=len(rows) > first, after=after, meta=await context.meta())
+    page = await now.page_of(
+        TRANSACTIONS,
+        "account_id",
+        account_id,
+        conditions,
+        first=checked_first(first),
+        after=key,
+        descending=True,
+    )
+    nodes = [((row.position,), Transaction.of(row)) for row in page.rows]
+    return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
-
-_PAGES: Final = """
-SELECT found.* FROM unnest(%s::uuid[]) AS wanted (id)
-CROSS JOIN LATERAL (
-    SELECT {columns} FROM {table} AS t WHERE t.account_id = wanted.id {conditions}
-    ORDER BY t.position DESC LIMIT %s
-) AS found
-"""
 
 # What a query gives in an order is put together in that order.
 _WRITTEN_PAGES: Final = """
@@ -217,42 +222,24 @@ CROSS JOIN LATERAL (
 """
 
 
-async def _pages(
-    wanted: _Wanted, now: Snapshot, account_ids: list[UUID]
-) -> list[list[transactions.Transaction]]:
-    """The same page of many accounts, and of each one row more: one query, however many."""
-    conditions, values = wanted.conditions()
-    rows = await now.select(
-        TRANSACTIONS,
-        _PAGES,
-        [account_ids, *values, wanted.first + 1],
-        {"conditions": conditions},
-    )
-    pages: dict[UUID, list[transactions.Transaction]] = {account: [] for account in account_ids}
-    for row in rows:
-        pages[row.account_id].append(row)
-    return [pages[account_id] for account_id in account_ids]
-
-
 async def _written_pages(
-    wanted: _Wanted, now: Snapshot, accounts: list[tuple[UUID, str]]
+    written: _Written, now: Snapshot, accounts: list[tuple[UUID, str]]
 ) -> Sequence[tuple[Any, ...]]:
     """The same page of many accounts: its edges as text, None if there are none, the newest and the
     oldest position, and whether there is more. One query, however many."""
-    assert wanted.edge is not None
-    conditions, values = wanted.conditions()
+    conditions, values = written.sql()
     return await now.query(
         _WRITTEN_PAGES,
         [
-            wanted.first,
+            written.first,
             *values,
             [account_id for account_id, _ in accounts],
             [global_id("Transaction", account_id) for account_id, _ in accounts],
             [Money(minor=1, currency=currency).amount for _, currency in accounts],
             *values,
-            wanted.first,
+            written.first,
         ],
-        {"conditions": conditions, "edge": wanted.edge},
+        {"conditions": conditions, "edge": written.edge},
         table=TRANSACTIONS,
     )
 

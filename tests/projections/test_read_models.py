@@ -123,6 +123,51 @@ def test_documents_are_paged_too(database: str) -> None:
     assert (first.has_more, second.has_more) == (True, False)
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("after", [None, (40,)])
+def test_the_pages_of_many_are_those_of_each(database: str, after: Any, descending: bool) -> None:
+    kept(database, MemoryLog(busy(31).records)).catch_up()
+    where = (Where("amount", "abs>=", 3), Where("kind", "in", ("TRANSFER", "FEE")))
+    given = {"first": 3, "after": after, "descending": descending}
+    keys = [OTHER_ACCOUNT, NOBODY_KNOWN, ACCOUNT]
+
+    async def ask(now: Snapshot) -> Any:
+        asked = (now.page_of(TRANSACTIONS, "account_id", key, where, **given) for key in keys)
+        single = [
+            await now.page(TRANSACTIONS, [Where("account_id", "=", key), *where], **given)
+            for key in keys
+        ]
+        together = await now.pages(TRANSACTIONS, "account_id", keys, where, **given)
+        return single, together, await asyncio.gather(*asked)
+
+    single, together, gathered = asked(database, ask)
+    assert [len(page.rows) for page in single] == [3, 0, 3]
+    assert single == together == gathered
+
+
+def test_the_rows_of_many_are_counted_at_once(database: str) -> None:
+    kept(database, MemoryLog(busy(31).records)).catch_up()
+    where = (Where("amount", "abs<=", 4), Where("amount", "<", 0))
+    keys = [OTHER_ACCOUNT, NOBODY_KNOWN, ACCOUNT]
+
+    async def ask(now: Snapshot) -> Any:
+        counts = await now.counts(TRANSACTIONS, "account_id", keys, where)
+        gathered = await asyncio.gather(
+            *(now.count_of(TRANSACTIONS, "account_id", key, where) for key in keys)
+        )
+        return counts, gathered
+
+    counts, gathered = asked(database, ask)
+    lines = [row for record in busy(31).records for row in _lines(record)]
+    wanted = [sum(row.account_id == key and -4 <= row.amount < 0 for row in lines) for key in keys]
+    assert counts == gathered == wanted
+    assert sum(wanted)
+
+
+def _lines(record: Any) -> Sequence[Transaction]:
+    return TRANSACTIONS.rows(record) if type(record.event) in TRANSACTIONS.events else ()
+
+
 @pytest.mark.parametrize(
     "where", [Where("kind; DROP TABLE x", "=", 1), Where("kind", "= 1 OR 1 =", 1)]
 )
