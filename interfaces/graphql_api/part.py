@@ -15,10 +15,12 @@ Find = Callable[[Context, str], Awaitable[Any]]
 
 @value
 class Part:
-    """Queries, mutations with their answer, and how nodes are found, by their types' names."""
+    """Queries, mutations with their answer, what can be followed, and how nodes are found, by their
+    types' names."""
 
     queries: type[Any] | None = None
     mutations: type[Any] | None = None
+    subscriptions: type[Any] | None = None
     answer: Answer | None = None
     nodes: Mapping[str, Find] = field(default_factory=dict)
 

@@ -43,7 +43,8 @@ class Watch(ABC):
     rights is told comes from one watch, so it knows nothing of the single listener.
 
     `topics` are the names of the events that may concern it, None for all of them; `streams`
-    narrows that down to some streams (None: any). `shows_read_models` says whether what is told of
+    narrows that down to some streams (None: any), and is another collection once it has grown.
+    `shows_read_models` says whether what is told of
     a record has to be read where everything up to that record is shown already.
     """
 
