@@ -43,7 +43,7 @@ class Allowance:
     retry_after: int = 0
 
 
-_UNLIMITED: Final = Allowance(granted=True)
+UNLIMITED: Final = Allowance(granted=True)
 
 
 class Limits:
@@ -79,7 +79,7 @@ class Limits:
         """
         limit = self._allowed.get(kind)
         if limit is None:
-            return _UNLIMITED
+            return UNLIMITED
         cost = min(cost, limit.amount)
         granted = self._limiter.hit(limit, kind, caller.client_id, cost=cost)
         left = self._limiter.get_window_stats(limit, kind, caller.client_id)

@@ -25,12 +25,13 @@ from application.vault import Opening, PersonalRef
 from domain.access import Shown
 from interfaces.access.caller import Caller, Clearance
 from interfaces.access.journal import Reads
-from interfaces.access.limits import Limits
+from interfaces.access.limits import UNLIMITED, Limits
 from interfaces.access.masking import seen
 from interfaces.graphql_api.errors import BadUserInput, NotYetConsistent
 from interfaces.graphql_api.scalars import ConsistencyToken, Position
 from interfaces.graphql_api.sealed import NotOurs, Seal
 from interfaces.graphql_api.values import Consistency, ReadMeta
+from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.metrics import Metrics
 from interfaces.system import System
 from projections.projection import Document
@@ -82,6 +83,8 @@ class Serving:
     last_known: LastKnown = field(default_factory=LastKnown)
     limits: Limits = field(default_factory=lambda: Limits({}))
 
+    trusted: TrustedDocuments | None = None
+    authentication: Authentication = NOBODY
 
 class Context(BaseContext):
     """One request. `close` gives back what it holds."""
@@ -104,6 +107,8 @@ class Context(BaseContext):
         self._hurried = False
         self._waits: set[asyncio.Future[bool]] = set()
         self.known: Mapping[str, Known] = {}
+        self.allowance = UNLIMITED
+        """What the client has left after this request, and whether it was too much."""
         """What fields at the root have come to, by their response keys: not to be asked again."""
 
     async def close(self) -> None:

@@ -145,6 +145,10 @@ class Needs:
         return []
 
 
+NOTHING_ASKED: Final = Needs(scopes={}, cost=NOTHING, writes=False)
+"""What is no operation, or is refused, needs nothing but to be told so."""
+
+
 def forbidden(scope: Scope, what: str, node: Node | None = None) -> GraphQLError:
     extensions = {"code": FORBIDDEN, "missingScope": scope.value}
     return GraphQLError(

@@ -18,6 +18,7 @@ from strawberry.types.execution import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from interfaces.access.caller import Scope
+from interfaces.access.limits import Allowance
 from interfaces.graphql_api import (
     accounts,
     authorizations,
@@ -31,14 +32,15 @@ from interfaces.graphql_api import (
 )
 from interfaces.graphql_api.context import Context, Info, Known
 from interfaces.graphql_api.directives import RequiresScope, directive
-from interfaces.graphql_api.errors import BadUserInput, presented
+from interfaces.graphql_api.errors import RATE_LIMITED, BadUserInput, presented
 from interfaces.graphql_api.fields import ReadAtLeast, field
 from interfaces.graphql_api.ids import split_global_id
 from interfaces.graphql_api.limits import EXTENSIONS
 from interfaces.graphql_api.outcomes import outcome, outcome_union
 from interfaces.graphql_api.paging import FIRST_MAX
 from interfaces.graphql_api.part import Part
-from interfaces.graphql_api.plan import Compiler, Plans
+from interfaces.graphql_api.plan import Compiler, Operation, Plans
+from interfaces.graphql_api.requirements import NOTHING_ASKED, forbidden
 from interfaces.graphql_api.scalars import SCALARS
 from interfaces.graphql_api.values import Node
 
@@ -147,15 +149,23 @@ class BankSchema(strawberry.Schema):
         context: Context,
         allowed_operation_types: Iterable[OperationType],
     ) -> bytes:
-        """The whole body of a response, as JSON.
+        """The whole body of a response, as JSON. `context.allowance` then says what the client has
+        left, and whether this was too much.
 
         Raises what the library's `execute` raises for a request that is no operation at all:
         MissingQueryError, CannotGetOperationTypeError and InvalidOperationTypeError.
         """
-        if query is not None:
-            planned = await self._planned(
-                query, variables or {}, operation_name, context, allowed_operation_types
-            )
+        given = variables or {}
+        operation = self._permitted(query, operation_name, given, context)
+        needs = operation.needs if operation is not None else NOTHING_ASKED
+        context.allowance = context.serving.limits.take(
+            context.caller, needs.kind, needs.requests(given)
+        )
+        if not context.allowance.granted:
+            context.metrics.requested(errors=True)
+            return _rate_limited(context.allowance)
+        if operation is not None and _may_be(operation, allowed_operation_types):
+            planned = await self._planned(operation, given, context)
             if planned is not None:
                 return planned
         result = await self.execute(
@@ -186,23 +196,28 @@ class BankSchema(strawberry.Schema):
             return ExecutionResult(data=None, errors=[unrecorded])
         return result
 
-    async def _planned(
+    def _permitted(
         self,
         query: str,
         variables: dict[str, Any],
         operation_name: str | None,
         context: Context,
-        allowed_operation_types: Iterable[OperationType],
-    ) -> bytes | None:
-        """The answer of a compiled plan; None if the executor is to answer."""
-        operation = self.plans.operation(query, operation_name)
-        if operation is None or OperationType(operation.type.value) not in allowed_operation_types:
+    ) -> Operation | None:
+        """The operation, if it is valid and one that this caller may ask for."""
+        if query is None:
             return None
-        if operation.needs.refusals(context.caller, variables):
+        operation = self.plans.operation(query, operation_name)
+        if operation is None or _refusals(operation, query, variables, context):
             return None
         known: dict[str, Known] = {}
         try:
             given = operation.given(variables)
+        return operation
+
+    async def _planned(
+        self, operation: Operation, variables: dict[str, Any], context: Context
+    ) -> bytes | None:
+        """The answer of a compiled plan; None if the executor is to answer."""
             async with context.hurried():
                 body = await operation.plan(given).answer(context, given, known)
             await context.record_reads(operation.called)
@@ -230,7 +245,7 @@ class BankSchema(strawberry.Schema):
         operation = self.plans.operation(query, operation_name)
         # Whatever gets as far as this is valid, and says which operation is meant.
         assert operation is not None
-        return operation.needs.refusals(context.caller, variables)
+        return _refusals(operation, query, variables, context)
 
     def drop_null_defaults(self) -> None:
         """What may be left out says so by being nullable: `= null` says nothing more, and would
@@ -249,6 +264,27 @@ class BankSchema(strawberry.Schema):
 
 class KnownRoots(SchemaExtension):
     """Keeps the executor from calling again what a plan has called: commands above all."""
+
+def _refusals(
+    operation: Operation, query: str, variables: dict[str, Any], context: Context
+) -> list[GraphQLError]:
+    trusted = context.serving.trusted
+    if trusted is not None and query not in trusted and not context.caller.may(Scope.AD_HOC):
+        return [forbidden(Scope.AD_HOC, "a document that was not registered")]
+    return operation.needs.refusals(context.caller, variables)
+
+
+def _may_be(operation: Operation, allowed: Iterable[OperationType]) -> bool:
+    return OperationType(operation.type.value) in allowed
+
+
+def _rate_limited(allowance: Allowance) -> bytes:
+    error = {
+        "message": f"too much was asked for: try again in {allowance.retry_after} seconds",
+        "extensions": {"code": RATE_LIMITED, "retryAfterSeconds": allowance.retry_after},
+    }
+    return json.dumps({"errors": [error]}, separators=(",", ":")).encode()
+
 
     def resolve(self, _next: Any, root: Any, info: Any, *args: Any, **kwargs: Any) -> Any:
         if info.path.prev is None and info.path.key in info.context.known:
