@@ -1,7 +1,7 @@
 """The web application: GraphQL, GraphiQL, and how the bank is doing."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,16 +14,27 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from interfaces.access.caller import ANYBODY, known_as
+from interfaces.access.authentication import (
+    Authentication,
+    Entrance,
+    Refused,
+    refusal,
+    require,
+)
+from interfaces.access.caller import Scope as Allowed
+from interfaces.access.caller import caller_of
+from interfaces.access.issuer import JWKS_PATH, METADATA_PATH, TOKEN_PATH, BuiltInIssuer
 from interfaces.access.limits import Limits
+from interfaces.access.oauth import TokenEndpoint, oauth_routes
 from interfaces.graphql_api.context import Serving
-from interfaces.graphql_api.endpoint import GRAPHIQL, graphql_endpoint
+from interfaces.graphql_api.endpoint import GRAPHIQL, graphql_endpoint, is_for_a_browser
 from interfaces.graphql_api.limits import BODY_BYTES
 from interfaces.graphql_api.sealed import Seal
 from interfaces.guard import Guard
 from interfaces.health import reasons_not_ready
 from interfaces.metrics import Metrics
 from interfaces.problems import PROBLEM_JSON, problem
+from interfaces.settings import Access, Settings
 from interfaces.system import System
 from projections.read_models import ReadModelsUnavailable
 
@@ -49,6 +60,10 @@ def create_app(
 
     `clock` tells the day of a command that says none.
     """
+    settings = system.settings
+    issuer = BuiltInIssuer(
+        system.keystore, settings.address, timedelta(seconds=settings.token_seconds)
+    )
     metrics = Metrics()
     seal = Seal(system.keystore.mac("graphql cursors and tokens", b""))
     serving = Serving(
@@ -56,7 +71,8 @@ def create_app(
         seal=seal,
         metrics=metrics,
         clock=clock,
-        limits=Limits.of(system.settings),
+        limits=Limits.of(settings),
+        authentication=Authentication.of(settings, issuer),
     )
     graphql = graphql_endpoint(serving)
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
@@ -65,14 +81,31 @@ def create_app(
         ("/", _page),
         ("/healthz", _alive),
         ("/readyz", partial(_ready, system)),
-        ("/metrics", partial(_metrics, system, metrics)),
     ):
         app.add_route(path, _route(answer), methods=["GET"])
+    app.add_route("/metrics", partial(_metrics, system, metrics), methods=["GET"])
+    app.router.routes += oauth_routes(TokenEndpoint(system.clients, issuer), issuer)
     app.mount("/graphiql", StaticFiles(directory=GRAPHIQL))
     app.add_exception_handler(HTTPException, _problem)
-    return Guard(
-        _shortened(app, graphql), body_bytes=BODY_BYTES, hosts=frozenset({system.settings.host})
-    )
+    app.add_exception_handler(Refused, _refusal)
+    known = Entrance(_shortened(app, graphql), serving.authentication, _needs_nobody(settings))
+    hosts = frozenset({settings.host}) if settings.access is Access.OPEN else None
+    return Guard(known, body_bytes=BODY_BYTES, hosts=hosts)
+
+
+def _needs_nobody(settings: Settings) -> Callable[[Scope], bool]:
+    """What is answered to whoever asks: how to get a token, and what says nothing of the bank."""
+    paths = {"/", "/healthz", "/readyz", "/v1/openapi.json", TOKEN_PATH, JWKS_PATH, METADATA_PATH}
+    if settings.open_metrics:
+        paths.add("/metrics")
+
+    def needs_nobody(scope: Scope) -> bool:
+        path = scope["path"]
+        if path in paths or path.startswith(("/graphiql/", "/v1/problems/")):
+            return True
+        return path == _GRAPHQL and scope["method"] == "GET" and is_for_a_browser(scope)
+
+    return needs_nobody
 
 
 def _shortened(app: ASGIApp, graphql: ASGIApp) -> ASGIApp:
@@ -80,7 +113,6 @@ def _shortened(app: ASGIApp, graphql: ASGIApp) -> ASGIApp:
     goes."""
 
     async def shortened(scope: Scope, receive: Receive, send: Send) -> None:
-        known_as(scope, ANYBODY)
         to_graphql = scope["type"] == "http" and scope["path"] == _GRAPHQL
         await (graphql if to_graphql else app)(scope, receive, send)
 
@@ -112,7 +144,9 @@ async def _ready(system: System) -> Response:
     return JSONResponse(body, status_code=status)
 
 
-async def _metrics(system: System, metrics: Metrics) -> Response:
+async def _metrics(system: System, metrics: Metrics, request: Request) -> Response:
+    if not system.settings.open_metrics:
+        require(caller_of(request.scope), Allowed.ADMIN)
     try:
         freshness = await system.read_models.freshness()
     except ReadModelsUnavailable:
@@ -121,6 +155,10 @@ async def _metrics(system: System, metrics: Metrics) -> Response:
     metrics.desk(behind=desk.behind, degraded=desk.degraded is not None)
     text = metrics.text(freshness, tuple(system.bank.batch_sizes))
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _refusal(_: Request, refused: Any) -> Response:
+    return refusal(refused)
 
 
 async def _problem(_: Request, error: Any) -> Response:

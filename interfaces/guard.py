@@ -1,9 +1,10 @@
 """What stands before every request: who may ask from where, how much, and what browsers may do.
 
-Nobody is asked who they are yet, so the bank answers its own machine alone. A web page that a user
-of this machine has open is elsewhere, though its requests come from here: it is kept out by the
-name it asks for (a page that rebinds its own name to this machine still sends that name), and by
-having no way to send JSON without the browser asking first.
+A bank that asks nobody who they are answers its own machine alone. A web page that a user of this
+machine has open is elsewhere, though its requests come from here: it is kept out by the name it
+asks for (a page that rebinds its own name to this machine still sends that name), and by having no
+way to send JSON without the browser asking first. Where a token is needed a page from elsewhere has
+none, as no browser adds one by itself, and any name will do.
 """
 
 import logging
@@ -55,12 +56,13 @@ class TooLarge(Exception):
 
 
 class Guard:
-    """ASGI middleware. `hosts` are names, besides those of the loopback, that may be asked for."""
+    """ASGI middleware. `hosts` are names, besides those of the loopback, that may be asked for;
+    None if any may."""
 
-    def __init__(self, app: ASGIApp, *, body_bytes: int, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, body_bytes: int, hosts: frozenset[str] | None) -> None:
         self._app = app
         self._body_bytes = body_bytes
-        self._hosts = _LOOPBACK_NAMES | hosts
+        self._hosts = None if hosts is None else _LOOPBACK_NAMES | hosts
         # A client says the same one each time: the whole header is judged once.
         self._is_ours = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._judge_host)
 
@@ -79,6 +81,8 @@ class Guard:
         await self._judged(scope, receive, answer)
 
     def _judge_host(self, header: bytes) -> bool:
+        if self._hosts is None:
+            return True
         host = _name(header.decode("latin-1"))
         return host in self._hosts or _is_loopback(host)
 

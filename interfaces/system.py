@@ -20,6 +20,7 @@ from application.risk_desk import RiskDesk
 from application.vault import DataKeyCreated, Vault
 from domain import AGGREGATES, HANDLERS
 from domain.risk.surroundings import UNWATCHED, Surroundings
+from interfaces.access.clients import Clients
 from interfaces.access.journal import AccessJournal
 from interfaces.database import as_application
 from interfaces.settings import Settings
@@ -42,6 +43,7 @@ class System:
     bank: Bank
     read_models: ReadModels
     card_vault: CardVault
+    clients: Clients
     journal: AccessJournal
 
 
@@ -130,6 +132,7 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                     bank=bank,
                     read_models=read_models,
                     card_vault=CardVault(keystore, pool.connection),
+                    clients=Clients(keystore, pool.connection),
                     journal=AccessJournal(bank.execute, lambda: datetime.now(UTC)),
                 )
     finally:

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.value import changed
@@ -113,7 +114,7 @@ class Entrance:
             known_as(scope, await self._authentication.authenticated(scope))
         except Refused as refused:
             if kind == "http":
-                await refuse(refused, send)
+                await refusal(refused)(scope, receive, send)
                 return
             if any(name == b"authorization" for name, _ in scope["headers"]):
                 await send({"type": "websocket.close", "code": 1008, "reason": str(refused)})
@@ -121,19 +122,13 @@ class Entrance:
         await self._app(scope, receive, send)
 
 
-async def refuse(refused: Refused, send: Send) -> None:
-    """Answer an HTTP request with what is wrong."""
-    body = problem(refused.code, str(refused))
-    headers = [
-        (b"content-type", PROBLEM_JSON.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-    ]
+def refusal(refused: Refused) -> Response:
+    """The answer that says what is wrong."""
+    headers = {"cache-control": "no-store"}
     if refused.challenge is not None:
-        headers.append((b"www-authenticate", refused.challenge.encode("latin-1")))
-    status = status_of(refused.code)
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        headers["www-authenticate"] = refused.challenge
+    body = problem(refused.code, str(refused))
+    return Response(body, status_of(refused.code), headers, PROBLEM_JSON)
 
 
 def _trusted(external: ExternalIssuer) -> TrustedIssuer:

@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
@@ -44,12 +44,9 @@ class _Credentials:
 class TokenEndpoint:
     """`POST /oauth/token`."""
 
-    def __init__(
-        self, clients: Clients, issuer: BuiltInIssuer, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, clients: Clients, issuer: BuiltInIssuer) -> None:
         self._clients = clients
         self._issuer = issuer
-        self._clock = clock
 
     async def __call__(self, request: Request) -> Response:
         authorization = request.headers.get("authorization")
@@ -82,7 +79,7 @@ class TokenEndpoint:
         if given["grant_type"] != "client_credentials":
             raise Refused("unsupported_grant_type", "the only grant_type is client_credentials")
         scopes = _scopes(given.get("scope"), client)
-        token = await asyncio.to_thread(self._issuer.issue, client, scopes, self._clock())
+        token = await asyncio.to_thread(self._issuer.issue, client, scopes, datetime.now(UTC))
         return {
             "access_token": token,
             "token_type": "Bearer",

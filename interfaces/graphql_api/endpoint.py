@@ -70,7 +70,7 @@ class GraphQLEndpoint:
             elif method != "GET":
                 status, content_type = 405, PROBLEM_JSON.encode()
                 body = problem("METHOD_NOT_ALLOWED", "Method Not Allowed")
-            elif _is_for_a_browser(scope):
+            elif is_for_a_browser(scope):
                 content_type, body = _HTML, self._page
             else:
                 body = await self._answer(_gotten(scope), method, caller_of(scope))
@@ -123,7 +123,7 @@ def _gotten(scope: Scope) -> Request:
     return _request(given)
 
 
-def _is_for_a_browser(scope: Scope) -> bool:
+def is_for_a_browser(scope: Scope) -> bool:
     """GraphiQL is for those who ask for a page by name; `*/*` is what programs send."""
     return b"text/html" in _header(scope, b"accept") and "query" not in _parameters(scope)
 
