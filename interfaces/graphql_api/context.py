@@ -23,6 +23,7 @@ from strawberry.fastapi import BaseContext
 from application.codec import Envelope
 from application.vault import Opening, PersonalRef
 from domain.access import Shown
+from interfaces.access.authentication import NOBODY, Authentication
 from interfaces.access.caller import Caller, Clearance
 from interfaces.access.journal import Reads
 from interfaces.access.limits import UNLIMITED, Limits
@@ -30,8 +31,8 @@ from interfaces.access.masking import seen
 from interfaces.graphql_api.errors import BadUserInput, NotYetConsistent
 from interfaces.graphql_api.scalars import ConsistencyToken, Position
 from interfaces.graphql_api.sealed import NotOurs, Seal
-from interfaces.graphql_api.values import Consistency, ReadMeta
 from interfaces.graphql_api.trusted import TrustedDocuments
+from interfaces.graphql_api.values import Consistency, ReadMeta
 from interfaces.metrics import Metrics
 from interfaces.system import System
 from projections.projection import Document
@@ -82,9 +83,9 @@ class Serving:
     clock: Callable[[], datetime]
     last_known: LastKnown = field(default_factory=LastKnown)
     limits: Limits = field(default_factory=lambda: Limits({}))
-
     trusted: TrustedDocuments | None = None
     authentication: Authentication = NOBODY
+
 
 class Context(BaseContext):
     """One request. `close` gives back what it holds."""
@@ -106,9 +107,9 @@ class Context(BaseContext):
         self._meta: ReadMeta | None = None
         self._hurried = False
         self._waits: set[asyncio.Future[bool]] = set()
-        self.known: Mapping[str, Known] = {}
         self.allowance = UNLIMITED
         """What the client has left after this request, and whether it was too much."""
+        self.known: Mapping[str, Known] = {}
         """What fields at the root have come to, by their response keys: not to be asked again."""
 
     async def close(self) -> None:

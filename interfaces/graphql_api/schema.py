@@ -198,9 +198,9 @@ class BankSchema(strawberry.Schema):
 
     def _permitted(
         self,
-        query: str,
-        variables: dict[str, Any],
+        query: str | None,
         operation_name: str | None,
+        variables: dict[str, Any],
         context: Context,
     ) -> Operation | None:
         """The operation, if it is valid and one that this caller may ask for."""
@@ -209,15 +209,15 @@ class BankSchema(strawberry.Schema):
         operation = self.plans.operation(query, operation_name)
         if operation is None or _refusals(operation, query, variables, context):
             return None
-        known: dict[str, Known] = {}
-        try:
-            given = operation.given(variables)
         return operation
 
     async def _planned(
         self, operation: Operation, variables: dict[str, Any], context: Context
     ) -> bytes | None:
         """The answer of a compiled plan; None if the executor is to answer."""
+        known: dict[str, Known] = {}
+        try:
+            given = operation.given(variables)
             async with context.hurried():
                 body = await operation.plan(given).answer(context, given, known)
             await context.record_reads(operation.called)
@@ -262,9 +262,6 @@ class BankSchema(strawberry.Schema):
         """Nothing: defects are logged with their trace ids, where the answer is made."""
 
 
-class KnownRoots(SchemaExtension):
-    """Keeps the executor from calling again what a plan has called: commands above all."""
-
 def _refusals(
     operation: Operation, query: str, variables: dict[str, Any], context: Context
 ) -> list[GraphQLError]:
@@ -285,6 +282,9 @@ def _rate_limited(allowance: Allowance) -> bytes:
     }
     return json.dumps({"errors": [error]}, separators=(",", ":")).encode()
 
+
+class KnownRoots(SchemaExtension):
+    """Keeps the executor from calling again what a plan has called: commands above all."""
 
     def resolve(self, _next: Any, root: Any, info: Any, *args: Any, **kwargs: Any) -> Any:
         if info.path.prev is None and info.path.key in info.context.known:
