@@ -27,6 +27,7 @@ from interfaces.graphql_api import (
     customers,
     ledger,
     risk,
+    subscriptions,
     transactions,
     transfers,
 )
@@ -56,6 +57,7 @@ PARTS: Final[tuple[Part, ...]] = (
     *risk.PARTS,
     branches.PART,
     ledger.PART,
+    subscriptions.PART,
 )
 """Everything that the API shows and does. A new aggregate is a module beside these, and a line."""
 
@@ -309,6 +311,7 @@ class Judged(SchemaExtension):
 def build_schema() -> BankSchema:
     queries = [part.queries for part in PARTS if part.queries]
     mutations = [part.mutations for part in PARTS if part.mutations]
+    live = [part.subscriptions for part in PARTS if part.subscriptions]
     schema = BankSchema(
         query=_root(
             merge_types("Query", (*queries, _NodeQueries)), "What can be read.", Scope.READ
@@ -317,6 +320,12 @@ def build_schema() -> BankSchema:
             merge_types("Mutation", tuple(mutations)),
             "The bank's commands, by their names.",
             Scope.WRITE,
+        ),
+        subscription=_root(
+            merge_types("Subscription", tuple(live)),
+            "What can be followed live, over graphql-transport-ws or server-sent events. `after` is "
+            "the last position that was seen: everything later is told, once and in order.",
+            Scope.READ,
         ),
         extensions=(*EXTENSIONS, Judged, KnownRoots),
         config=StrawberryConfig(scalar_map=SCALARS, info_class=Info),
