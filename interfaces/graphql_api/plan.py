@@ -249,14 +249,15 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Followed:
     """A subscription: `begin` calls the resolver of its only field, which says what is followed;
-    `plan` answers once for each time that it happens. `lasts_by` is the variable that says where it
-    begins, if one does, and nothing else: subscriptions that differ in it alone are told the
-    same."""
+    `plan` answers once for each time that it happens. `after` is where it begins, if it says so,
+    and `begins_by` the variable that does and does nothing else: subscriptions that differ in it
+    alone are told the same."""
 
     key: str
     begin: Callable[[Run], Any]
     plan: Plan
-    lasts_by: str | None
+    after: Callable[[Run], int | None]
+    begins_by: str | None
 
 
 async def _resolved(root: Root, run: Run, known: dict[str, Known]) -> Any:
@@ -441,7 +442,9 @@ class _Selection:
         ).grouped_field_set.items()
         node = details[0].node
         graphql_field = _field(root_type, node.name.value)
-        resolve, _ = self._call(_subscribed(graphql_field), graphql_field, details)
+        declared = _subscribed(graphql_field)
+        resolve, _ = self._call(declared, graphql_field, details)
+        arguments = Arguments.of(self._converter, graphql_field, declared, node)
 
         def known(source: Any, run: Run) -> Any:
             return run.context.known[key].again()
@@ -452,7 +455,8 @@ class _Selection:
             key=key,
             begin=lambda run: resolve(None, run),
             plan=Plan((root,), serial=False),
-            lasts_by=_only_for(_AFTER, node, self._operation),
+            after=lambda run: run.arguments(arguments).get(_AFTER),
+            begins_by=_only_for(_AFTER, node, self._operation),
         )
 
     def fields(

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
+from interfaces.access.journal import Told
 from interfaces.live.heard import Heard, Watch
 
 FRAMES: Final = 1000
@@ -39,10 +40,12 @@ class Stopped(Exception):
 
 
 class Frame(NamedTuple):
-    """One answer: what happened at a position, as the text of a GraphQL response."""
+    """One answer: what happened at a position, as the text of a GraphQL response, and what that
+    shows of personal data."""
 
     position: int
     payload: str
+    told: Told
 
 
 class Telling(Protocol):
