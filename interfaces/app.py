@@ -29,11 +29,13 @@ from interfaces.access.oauth import TokenEndpoint, oauth_routes
 from interfaces.graphql_api.context import Serving
 from interfaces.graphql_api.endpoint import GRAPHIQL, graphql_endpoint, is_for_a_browser
 from interfaces.graphql_api.limits import BODY_BYTES
+from interfaces.graphql_api.schema import build_schema
 from interfaces.graphql_api.sealed import Seal
 from interfaces.guard import Guard
 from interfaces.health import reasons_not_ready
 from interfaces.metrics import Metrics
 from interfaces.problems import PROBLEM_JSON, problem
+from interfaces.rest_api.routes import include_rest
 from interfaces.settings import Access, Settings
 from interfaces.system import System
 from projections.read_models import ReadModelsUnavailable
@@ -47,6 +49,8 @@ _PAGE: Final = """<!doctype html>
 <h1>Ledgertwin</h1>
 <ul>
   <li><a href="/graphql">/graphql</a>: ask the bank anything, with GraphiQL</li>
+  <li><a href="/v1/openapi.json">/v1/openapi.json</a>: what programs that speak no GraphQL may
+  ask</li>
   <li><a href="/metrics">/metrics</a>: how it is doing, for Prometheus</li>
   <li><a href="/readyz">/readyz</a>: whether it is ready</li>
 </ul>
@@ -74,7 +78,8 @@ def create_app(
         limits=Limits.of(settings),
         authentication=Authentication.of(settings, issuer),
     )
-    graphql = graphql_endpoint(serving)
+    schema = build_schema()
+    graphql = graphql_endpoint(serving, schema)
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.append(Route(_GRAPHQL, graphql))  # for those who add a slash
     for path, answer in (
@@ -86,6 +91,7 @@ def create_app(
     app.add_route("/metrics", partial(_metrics, system, metrics), methods=["GET"])
     app.router.routes += oauth_routes(TokenEndpoint(system.clients, issuer), issuer)
     app.mount("/graphiql", StaticFiles(directory=GRAPHIQL))
+    include_rest(app, serving, schema)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(Refused, _refusal)
     known = Entrance(_shortened(app, graphql), serving.authentication, _needs_nobody(settings))

@@ -10,39 +10,48 @@ from typing import Any, Final
 
 PROBLEM_JSON: Final = "application/problem+json"
 
-_STATUS: Final[Mapping[str, int]] = {
-    "BAD_REQUEST": 400,
-    "BAD_USER_INPUT": 400,
-    "INVALID_CURSOR": 400,
-    "INVALID_REQUEST": 400,
-    "DOCUMENT_LIMIT_EXCEEDED": 400,
-    "UNAUTHENTICATED": 401,
-    "INVALID_TOKEN": 401,
-    "FORBIDDEN": 403,
-    "INSUFFICIENT_SCOPE": 403,
-    "NOT_FOUND": 404,
-    "METHOD_NOT_ALLOWED": 405,
-    "VERSION_CONFLICT": 412,  # it is asked for by If-Match
-    "BODY_TOO_LARGE": 413,
-    "UNSUPPORTED_MEDIA_TYPE": 415,
-    "MISDIRECTED": 421,
-    "VALIDATION_FAILED": 422,
-    "COMMAND_ID_REUSED": 422,  # as the draft of the Idempotency-Key header has it
-    "RATE_LIMITED": 429,
-    "INTERNAL": 500,
-    "NOT_INSTALLED": 501,
-    "UNAVAILABLE": 503,
-    "NOT_YET_CONSISTENT": 503,
-    "TIMEOUT": 504,
+_BAD_INPUT: Final = "An argument, or another part of the request, is not what it has to be."
+_NOT_KNOWN: Final = "There is no token, or none that is good."
+_NO_SCOPE: Final = "The token does not allow it."
+
+KNOWN: Final[Mapping[str, tuple[int, str]]] = {
+    "BAD_REQUEST": (400, "What came is no request at all."),
+    "BAD_USER_INPUT": (400, _BAD_INPUT),
+    "INVALID_CURSOR": (400, "A cursor that this list never gave out."),
+    "INVALID_REQUEST": (400, _BAD_INPUT),
+    "DOCUMENT_LIMIT_EXCEEDED": (400, "The document asks for more than one may."),
+    "UNAUTHENTICATED": (401, _NOT_KNOWN),
+    "INVALID_TOKEN": (401, _NOT_KNOWN),
+    "FORBIDDEN": (403, _NO_SCOPE),
+    "INSUFFICIENT_SCOPE": (403, _NO_SCOPE),
+    "NOT_FOUND": (404, "There is nothing of that id, or at that path."),
+    "METHOD_NOT_ALLOWED": (405, "The path has no such method."),
+    "VERSION_CONFLICT": (412, "It has changed since the version that If-Match names."),
+    "BODY_TOO_LARGE": (413, "The body is longer than a body may be."),
+    "UNSUPPORTED_MEDIA_TYPE": (415, "The body is not of a media type that is read here."),
+    "MISDIRECTED": (421, "The bank does not answer under that name."),
+    "VALIDATION_FAILED": (422, "The input is not a command that the bank understands."),
+    # As the draft of the Idempotency-Key header has it.
+    "COMMAND_ID_REUSED": (422, "The Idempotency-Key was used for something else."),
+    "RATE_LIMITED": (429, "More than the client may ask for in that time."),
+    "INTERNAL": (500, "An internal error; the log has it under its trace id."),
+    "NOT_INSTALLED": (501, "What does this is an extra that is not installed."),
+    "UNAVAILABLE": (503, "The database does not answer: retry."),
+    "NOT_YET_CONSISTENT": (503, "The read models are not as far as was asked for: retry."),
+    "TIMEOUT": (504, "It took too long; whether a command took effect is found under its id."),
+    "TRAINING_UNDER_WAY": (409, "A model is being trained, and one at a time is enough."),
 }
-"""Of what is no refusal of the bank; and of the refusals that HTTP has a status of its own for."""
+"""The status and the meaning of what is no refusal of the bank, and of the refusals that HTTP has a
+status of its own for."""
 
 
 def status_of(code: str) -> int:
     """What HTTP calls it. A refusal that is not listed contradicts how things stand: 409; unless
     what was sent could never be right."""
+    if code in KNOWN:
+        return KNOWN[code][0]
     malformed = code.endswith("_MALFORMED")
-    return _STATUS.get(code, HTTPStatus.UNPROCESSABLE_ENTITY if malformed else HTTPStatus.CONFLICT)
+    return HTTPStatus.UNPROCESSABLE_ENTITY if malformed else HTTPStatus.CONFLICT
 
 
 def problem(

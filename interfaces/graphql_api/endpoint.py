@@ -24,7 +24,7 @@ from strawberry.types.graphql import OperationType
 
 from interfaces.access.caller import Caller, caller_of
 from interfaces.graphql_api.context import Context, Serving
-from interfaces.graphql_api.schema import BankSchema, build_schema
+from interfaces.graphql_api.schema import BankSchema
 from interfaces.problems import PROBLEM_JSON, problem
 
 GRAPHIQL: Final = Path(__file__).parent / "graphiql"
@@ -102,9 +102,9 @@ class GraphQLEndpoint:
             raise BadRequest(not_allowed.as_http_error_reason(method)) from None
 
 
-def graphql_endpoint(serving: Serving) -> GraphQLEndpoint:
+def graphql_endpoint(serving: Serving, schema: BankSchema) -> GraphQLEndpoint:
     """GraphQL over a running bank."""
-    return GraphQLEndpoint(build_schema(), partial(Context, serving))
+    return GraphQLEndpoint(schema, partial(Context, serving))
 
 
 async def _posted(scope: Scope, receive: Receive) -> Request:

@@ -1,0 +1,117 @@
+"""What the routes have in common: who asks, what is said in headers, and how problems look."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import Depends, Path, Query
+from fastapi.exceptions import RequestValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from interfaces.access.caller import Scope, caller_of
+from interfaces.graphql_api.context import Serving
+from interfaces.graphql_api.schema import BankSchema
+from interfaces.problems import PROBLEM_JSON
+from interfaces.rest_api.asking import Asking, Problem
+
+JSON: Final = "application/json"
+
+FRESHNESS: Final = {
+    "position": "Ledger-Position",
+    "asOf": "Ledger-As-Of",
+    "lagMs": "Ledger-Lag-Ms",
+}
+"""How fresh an answer is, in headers: in the body it would make every answer another one."""
+
+
+def asking(serving: Serving, schema: BankSchema) -> Callable[[Request], Awaitable[Asking]]:
+    async def asked(request: Request) -> Asking:
+        return Asking(serving=serving, schema=schema, caller=caller_of(request.scope))
+
+    return asked
+
+
+async def _asked(request: Request) -> Asking:
+    found: Asking = await request.app.state.asking(request)
+    return found
+
+
+Asked = Annotated[Asking, Depends(_asked)]
+
+Id = Annotated[str, Path(description="Its plain UUID, or its global id in GraphQL.", min_length=1)]
+AtLeast = Annotated[
+    str | None,
+    Query(
+        alias="atLeast",
+        description="The `consistencyToken` of a command: the answer waits until it shows what "
+        "that changed, and is a problem of code NOT_YET_CONSISTENT if it takes too long.",
+    ),
+]
+
+
+def consistency(at_least: str | None) -> Mapping[str, str] | None:
+    return None if at_least is None else {"atLeast": at_least}
+
+
+def require(caller_scopes: frozenset[Scope], scope: Scope) -> None:
+    """For what no document asks."""
+    if scope not in caller_scopes:
+        raise Problem("FORBIDDEN", f"this needs the scope {scope}", missingScope=scope.value)
+
+
+def shown(
+    body: Any,
+    meta: Mapping[str, Any] | None = None,
+    *,
+    status: int = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A balance is true of its moment, and an answer of its caller: nobody is to keep it."""
+    said = {"Cache-Control": "no-store", "Vary": "Authorization", **(headers or {})}
+    for name, header in FRESHNESS.items() if meta else ():
+        if meta and meta[name] is not None:
+            said[header] = str(meta[name])
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return Response(content, status_code=status, headers=said, media_type=JSON)
+
+
+def shown_unless_known(
+    request: Request, body: Any, meta: Mapping[str, Any], *, version: Any
+) -> Response:
+    """The same with an ETag; 304 if the client has it already.
+
+    A tag is the version and a digest of all that is shown: accounts change without their customer,
+    and another caller may see less of him. `If-Match` wants the version, with or without the rest.
+    """
+    content = msgspec.json.encode(body)
+    tag = f'"{version}.{hashlib.sha256(content).hexdigest()[:16]}"'
+    known = request.headers.get("if-none-match", "")
+    tags = {each.strip().removeprefix("W/") for each in known.split(",")}
+    if tag in tags or "*" in tags:
+        return shown(b"", meta, status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+    return shown(content, meta, headers={"ETag": tag})
+
+
+async def problem_response(_: Request, error: Any) -> Response:
+    assert isinstance(error, Problem)
+    return Response(
+        error.body(),
+        status_code=error.status,
+        headers={"Cache-Control": "no-store", **error.headers},
+        media_type=PROBLEM_JSON,
+    )
+
+
+async def malformed_response(request: Request, error: Any) -> Response:
+    """What a path, a query or a header should look like. What came is not sent back."""
+    assert isinstance(error, RequestValidationError)
+    issues = [
+        {"path": [str(part) for part in e["loc"]], "rule": e["type"], "message": e["msg"]}
+        for e in error.errors()
+    ]
+    said = Problem("BAD_USER_INPUT", "a part of the request is not what it has to be")
+    said.more["issues"] = issues
+    return await problem_response(request, said)

@@ -1,0 +1,146 @@
+"""How a route is answered: by a GraphQL document that stands in documents.graphql.
+
+So REST has no handlers of its own. Who may see what, what is masked, what is recorded of it, how it
+is counted and which code an error has are decided once, in the schema, for both.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    parse,
+    print_ast,
+    validate,
+)
+from graphql.utilities import separate_operations
+from strawberry.types.graphql import OperationType
+
+from domain.value import value
+from interfaces.access.caller import Caller
+from interfaces.graphql_api.context import Context, Serving
+from interfaces.graphql_api.schema import BankSchema
+from interfaces.problems import problem, status_of
+
+DOCUMENTS: Final = parse(
+    (Path(__file__).parent / "documents.graphql").read_text(encoding="utf-8"), no_location=True
+)
+
+FRAGMENTS: Final[Mapping[str, FragmentDefinitionNode]] = {
+    node.name.value: node
+    for node in DOCUMENTS.definitions
+    if isinstance(node, FragmentDefinitionNode)
+}
+"""What answers are made of, by the name that the OpenAPI description has for it."""
+
+_TEXTS: Final[Mapping[str, str]] = {
+    name: print_ast(document) for name, document in separate_operations(DOCUMENTS).items()
+}
+_KINDS: Final[Mapping[str, OperationType]] = {
+    node.name.value: OperationType(node.operation.value)
+    for node in DOCUMENTS.definitions
+    if isinstance(node, OperationDefinitionNode) and node.name
+}
+
+
+class Problem(Exception):
+    """Why a request is not answered as it wished, with GraphQL's code. `more` helps programs."""
+
+    def __init__(self, code: str, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.more = more
+        self.headers: dict[str, str] = {}
+
+    @property
+    def status(self) -> int:
+        return status_of(self.code)
+
+    def body(self) -> bytes:
+        return problem(self.code, str(self), **self.more)
+
+
+@value
+class Asking:
+    """One caller who asks one bank."""
+
+    serving: Serving
+    schema: BankSchema
+    caller: Caller
+
+    def context(self) -> Context:
+        return Context(self.serving, self.caller)
+
+    async def ask(self, name: str, context: Context | None = None, /, **variables: Any) -> Any:
+        """The data of an operation in documents.graphql; raises the Problem that it has instead.
+
+        `context`, if given, is one that something has been read in: what is shown then is of the
+        same moment.
+        """
+        body = await self.schema.answer(
+            _TEXTS[name],
+            variables,
+            name,
+            context or self.context(),
+            (_KINDS[name],),
+        )
+        answer = msgspec.json.decode(body)
+        if "errors" in answer:
+            raise _raised(answer["errors"][0])
+        return plain(answer["data"])
+
+
+def problems_of(schema: GraphQLSchema) -> list[str]:
+    """What the schema says against the documents: nothing, or the bank must not start."""
+    return [error.message for error in validate(schema, DOCUMENTS)]
+
+
+def plain(shown: Any) -> Any:
+    """Without what a list of nodes needs in GraphQL only: `{"edges": [{"node": x}]}` is `[x]`."""
+    if isinstance(shown, list):
+        return [plain(item) for item in shown]
+    if not isinstance(shown, dict):
+        return shown
+    if shown.keys() == {"edges"}:
+        return [plain(edge["node"]) for edge in shown["edges"]]
+    return {name: plain(inner) for name, inner in shown.items()}
+
+
+def found(shown: Any, what: str) -> Any:
+    """What is shown, unless there is nothing to show."""
+    if shown is None:
+        raise Problem("NOT_FOUND", f"there is no {what} of that id")
+    return shown
+
+
+def accepted(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The answer of a command that took effect; raises the Problem of one that did not."""
+    if "code" not in answer:
+        return answer
+    more = {n: v for n, v in answer.items() if n not in {"__typename", "code", "message"}}
+    raise Problem(answer["code"], answer["message"], **more)
+
+
+def _raised(error: Mapping[str, Any]) -> Problem:
+    more = dict(error.get("extensions", {}))
+    code = more.pop("code")
+    trace_id = more.pop("traceId", None)
+    return Problem(code, error["message"], trace_id=trace_id, **more)
+
+
+__all__ = [
+    "DOCUMENTS",
+    "FRAGMENTS",
+    "Asking",
+    "DocumentNode",
+    "Problem",
+    "accepted",
+    "found",
+    "plain",
+    "problems_of",
+]

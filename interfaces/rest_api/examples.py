@@ -1,0 +1,177 @@
+"""Answers as they look, for the OpenAPI description; a test holds them against its schemas. Nobody
+in them is real."""
+
+from typing import Any, Final
+
+CUSTOMER_ID: Final = "d704f3fc-88f7-5f10-b333-7b55bc2b1aa7"
+
+MONEY: Final = {"amount": "5745.88", "currency": "EUR"}
+
+RISK_SCORE: Final[dict[str, Any]] = {
+    "score": 0.912,
+    "band": "HIGH",
+    "factors": [
+        {"code": "LARGE_FOR_CARD", "words": "the amount is above 220.00", "contribution": 1.75}
+    ],
+    "model": "94037d54" + "0" * 56,
+    "degraded": None,
+    "lastAssessedAt": "2026-01-05T12:30:00Z",
+    "openAlerts": 1,
+    "confirmedFrauds": 0,
+    "position": "20291",
+}
+
+CUSTOMER: Final[dict[str, Any]] = {
+    "id": "Q3VzdG9tZXI6ZDcwNGYzZmMtODhmNy01ZjEwLWIzMzMtN2I1NWJjMmIxYWE3",
+    "uuid": CUSTOMER_ID,
+    "version": 5,
+    "kind": "PERSON",
+    "status": "ACTIVE",
+    "country": "CZ",
+    "taxResidence": "CZ",
+    "registeredOn": "2025-01-07",
+    "name": "A*** V***",
+    "birthDate": None,
+    "nationalId": None,
+    "email": "a***@e***.org",
+    "phone": None,
+    "address": None,
+    "kycTier": 2,
+    "kycValidUntil": "2030-01-07",
+    "kycOpen": [],
+    "screening": "CLEAR",
+    "risk": "LOW",
+    "segment": "RETAIL",
+    "consents": [
+        {
+            "purpose": "MARKETING",
+            "version": "2025-01",
+            "grantedOn": "2025-01-07",
+            "scope": None,
+            "validUntil": None,
+            "withdrawnOn": None,
+        }
+    ],
+    "accounts": [
+        {
+            "role": "OWNER",
+            "account": {
+                "id": "QWNjb3VudDo2NGFhNWJlOC0yOTg3LTVhMjYtYTNkMi1iNDljMjUxMjliODM",
+                "uuid": "64aa5be8-2987-5a26-a3d2-b49c25129b83",
+                "version": 61,
+                "product": "SAVINGS",
+                "status": "OPEN",
+                "balance": MONEY,
+                "available": MONEY,
+                "held": {"amount": "0.00", "currency": "EUR"},
+            },
+        }
+    ],
+    "cards": [
+        {
+            "id": "Q2FyZDphNDBhZGMyZS0xNTMwLTU2MmItOGNhNy1iNDgzMDhmYTI4ODU",
+            "uuid": "a40adc2e-1530-562b-8ca7-b48308fa2885",
+            "version": 3,
+            "status": "ACTIVE",
+            "cardType": "PHYSICAL",
+            "brand": "VISA",
+            "last4": "1234",
+            "expiresOn": "2029-01-31",
+        }
+    ],
+    "riskProfile": RISK_SCORE,
+}
+
+FRAUD_ALERT: Final[dict[str, Any]] = {
+    "id": "RnJhdWRBbGVydDo1YTUzZTZlZC0yMjQ5LTViZmMtYjJjMS1jMTBlYjYwYmUzODA",
+    "uuid": "5a53e6ed-2249-5bfc-b2c1-c10eb60be380",
+    "version": 1,
+    "severity": "HIGH",
+    "status": "OPEN",
+    "score": 0.912,
+    "decision": "CHALLENGE",
+    "reasons": RISK_SCORE["factors"],
+    "amount": {"amount": "480.00", "currency": "EUR"},
+    "merchant": "Harbour Bakery",
+    "analyst": None,
+    "note": None,
+    "occurredAt": "2026-01-05T12:30:00Z",
+    "raisedAt": "2026-01-05T12:30:00.104Z",
+    "investigatedAt": None,
+    "closedAt": None,
+    "position": "20291",
+    "customer": {"uuid": CUSTOMER_ID},
+    "card": {"uuid": "a40adc2e-1530-562b-8ca7-b48308fa2885", "last4": "1234"},
+}
+
+FRAUD_ALERTS: Final[dict[str, Any]] = {
+    "items": [FRAUD_ALERT],
+    "limit": 1,
+    "offset": 0,
+    "next": "/v1/fraud-alerts?limit=1&offset=1",
+}
+
+MOVEMENT: Final[dict[str, Any]] = {
+    "account": "64aa5be8-2987-5a26-a3d2-b49c25129b83",
+    "id": "VHJhbnNhY3Rpb246NjRhYTViZTgtMjk4Ny01YTI2LWEzZDItYjQ5YzI1MTI5YjgzOjYx",
+    "movementId": "6f1c6c9e-3b7e-4a57-9f55-0f0c1f6f8a01",
+    "kind": "INTEREST",
+    "type": "account.interest_credited.v1",
+    "amount": {"amount": "11.46", "currency": "EUR"},
+    "balanceAfter": MONEY,
+    "bookingDate": "2025-12-31",
+    "valueDate": "2025-12-31",
+    "counterparty": None,
+    "reference": None,
+    "recordedAt": "2025-12-31T23:00:00Z",
+    "position": "20180",
+}
+
+RECORD: Final[tuple[dict[str, Any], ...]] = (
+    {"customer": CUSTOMER},
+    {"movement": MOVEMENT},
+    {"fraudAlert": FRAUD_ALERT},
+    {"end": {"lines": 3}},
+)
+
+
+def _problem(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
+    return {
+        "type": f"/v1/problems/{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **more,
+    }
+
+
+PROBLEMS: Final[dict[int, dict[str, Any]]] = {
+    400: _problem(400, "BAD_USER_INPUT", "neither an id of type Customer nor a UUID"),
+    401: _problem(401, "INVALID_TOKEN", "the token has expired"),
+    403: _problem(
+        403,
+        "FORBIDDEN",
+        "this needs the scope digitaltwin.read",
+        missingScope="digitaltwin.read",
+    ),
+    404: _problem(404, "NOT_FOUND", "there is no customer of that id"),
+    409: _problem(409, "TRAINING_UNDER_WAY", "a model is being trained: wait for it"),
+    412: _problem(412, "VERSION_CONFLICT", "it has changed since", expected=4, actual=5),
+    415: _problem(415, "UNSUPPORTED_MEDIA_TYPE", "the body is application/json"),
+    422: _problem(
+        422,
+        "VALIDATION_FAILED",
+        "the input is not a command that the bank understands",
+        issues=[{"path": ["kind"], "rule": "unknown", "message": "there is no such kind"}],
+    ),
+    429: _problem(429, "RATE_LIMITED", "more than the client may ask for", retryAfter=12),
+    500: _problem(
+        500,
+        "INTERNAL",
+        "an internal error, logged under its trace id",
+        traceId="7d0f9c1e5a2b4c6d8e0f1a2b3c4d5e6f",
+    ),
+    501: _problem(501, "NOT_INSTALLED", "training needs ledgertwin[lab]"),
+    503: _problem(503, "UNAVAILABLE", "the database is away: retry", retryable=True),
+}
