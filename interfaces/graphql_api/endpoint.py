@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -24,6 +24,7 @@ from strawberry.types.graphql import OperationType
 
 from interfaces.access.caller import Caller, caller_of
 from interfaces.graphql_api.context import Context, Serving
+from interfaces.graphql_api.requests import BadRequest, Request, request_of
 from interfaces.graphql_api.schema import BankSchema
 from interfaces.problems import PROBLEM_JSON, problem
 
@@ -37,20 +38,8 @@ _ALLOWED: Final = {method: OperationType.from_http(method) for method in ("GET",
 """What may be asked by which method: a link that somebody follows must change nothing."""
 
 
-class BadRequest(Exception):
-    """What came is no GraphQL request, or may not come in this way. The message says why."""
-
-
 class Disconnected(Exception):
     """The client has gone before it had said what it wants."""
-
-
-class Request(NamedTuple):
-    """What is asked: `query` is the document, which may turn out to be missing."""
-
-    query: str | None
-    variables: dict[str, Any] | None
-    operation_name: str | None
 
 
 class GraphQLEndpoint:
@@ -111,7 +100,7 @@ async def _posted(scope: Scope, receive: Receive) -> Request:
     # A page elsewhere can have a browser send any other type without asking first.
     if _media_type(_header(scope, b"content-type")) != _JSON:
         raise BadRequest("Unsupported content type")
-    return _request(_parsed(await _body(receive)))
+    return request_of(_parsed(await _body(receive)))
 
 
 def _gotten(scope: Scope) -> Request:
@@ -120,7 +109,7 @@ def _gotten(scope: Scope) -> Request:
     for name in ("variables", "extensions"):
         if given.get(name):
             given[name] = _parsed(given[name].encode(errors="surrogatepass"))
-    return _request(given)
+    return request_of(given)
 
 
 def is_for_a_browser(scope: Scope) -> bool:
@@ -155,25 +144,6 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise BadRequest("Unable to parse request body as JSON") from None
-
-
-def _request(given: Any) -> Request:
-    if isinstance(given, list):
-        raise BadRequest("Batching is not enabled")
-    if not isinstance(given, dict):
-        raise BadRequest("A GraphQL request is a JSON object")
-    for name, kind, called in (
-        ("query", str, "a string"),
-        ("variables", dict, "an object"),
-        ("extensions", dict, "an object"),
-        ("operationName", str, "a string"),
-    ):
-        found = given.get(name)
-        if found is not None and not isinstance(found, kind):
-            raise BadRequest(
-                f"The GraphQL operation's `{name}` must be {called} or null, if provided."
-            )
-    return Request(given.get("query"), given.get("variables"), given.get("operationName"))
 
 
 def _refused(message: str) -> bytes:
