@@ -63,7 +63,8 @@ class CommandReceipt:
     )
     version: int = strawberry.field(
         description="The version of the changed aggregate: the `expectedVersion` of the next "
-        "command about it. Of an authorization, that of all that the account's cards spend."
+        "command about it. Of an authorization, that of all that the account's cards spend; 0 if "
+        "the command did not change it."
     )
     events: list[EventRef] = strawberry.field(description="What was recorded, in order.")
     consistency_token: ConsistencyToken = strawberry.field(

@@ -59,6 +59,12 @@ class BadUserInput(ApiError):
     code = "BAD_USER_INPUT"
 
 
+class Forbidden(ApiError):
+    """What was asked for goes beyond what its caller may see."""
+
+    code = FORBIDDEN
+
+
 class InvalidCursor(ApiError):
     """A cursor that this connection never gave out."""
 
@@ -96,7 +102,7 @@ def _presented(
         return _again(error, "the document is nested too deeply", {"code": LIMIT_EXCEEDED})
     code = _code(error, cause, before_execution)
     if code is not None:
-        return _again(error, _unquoted(error), {**(error.extensions or {}), "code": code})
+        return _again(error, unquoted(error), {**(error.extensions or {}), "code": code})
     trace_id = uuid4().hex
     logger.error(
         "defect while answering",
@@ -112,7 +118,7 @@ _QUOTED_ENUM: Final = re.compile(r"Value .* does not exist in", re.DOTALL)
 """How the library says what it has found instead of what it has expected."""
 
 
-def _unquoted(error: GraphQLError) -> str:
+def unquoted(error: GraphQLError) -> str:
     """The message without what it quotes of the variables, and without a card's number."""
     message = error.message
     if isinstance(_cause(error), ApiError):

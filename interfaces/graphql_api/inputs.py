@@ -23,11 +23,12 @@ from uuid import UUID
 
 import strawberry
 from strawberry.types.arguments import InputContext
-from strawberry.utils.str_converters import to_camel_case
+from strawberry.utils.str_converters import to_camel_case, to_snake_case
 
 from domain import HANDLERS
 from domain.money import MalformedMoney, Money
 from domain.personal import Personal, Unsealed
+from domain.signals import ExternalEvent
 from domain.value import value
 from interfaces.access.caller import Caller, Scope
 from interfaces.graphql_api.answers import FieldIssue
@@ -58,6 +59,9 @@ EFFECTIVE_DATE: Final = frozenset(
 
 ACTORS: Final = frozenset({"analyst", "approver", "maker", "publisher", "reviewer", "trainer"})
 """Fields that say who acts: the caller, unless he may name somebody else and does."""
+
+_CHOICES: Final[Mapping[Any, str]] = {ExternalEvent: "ExternalEvent"}
+"""What is one of several values, and what clients call it."""
 
 _SHOWN_AS: Final = {"RiskAlert": "FraudAlert"}
 """Aggregates that clients know by another name."""
@@ -367,12 +371,12 @@ def _default(field: Field[Any]) -> Any:
 def _required(hint: Any) -> Any:
     """X of `X | None`."""
     if get_origin(hint) in (Union, UnionType):
-        (inner,) = (arg for arg in get_args(hint) if arg is not NoneType)
-        return inner
+        inner = [arg for arg in get_args(hint) if arg is not NoneType]
+        return inner[0] if len(inner) == 1 else hint
     return hint
 
 
-def _reader(  # noqa: PLR0911 -- one line for each kind of field
+def _reader(  # noqa: C901, PLR0911 -- one line for each kind of field
     name: str, hint: Any, glossary: Mapping[str, str]
 ) -> _Reader:
     """How a field of this name and type is read."""
@@ -388,6 +392,8 @@ def _reader(  # noqa: PLR0911 -- one line for each kind of field
         return _Reader(str, _read_personal)
     if get_origin(hint) is tuple:
         return _list_reader(_reader(name, get_args(hint)[0], glossary))
+    if hint in _CHOICES:
+        return _choice_reader(hint, glossary)
     if is_dataclass(hint):
         assert isinstance(hint, type)
         return _nested_reader(hint, glossary)
@@ -469,13 +475,41 @@ def _nested_reader(cls: type[Any], glossary: Mapping[str, str]) -> _Reader:
     return _Reader(input_type, read)
 
 
-def _input_type(
+_chosen: dict[Any, _Reader] = {}
+"""One input type per choice, likewise."""
+
+
+def _choice_reader(choice: Any, glossary: Mapping[str, str]) -> _Reader:
+    """One of several values: an input type of which exactly one field is given."""
+    if choice in _chosen:
+        return _chosen[choice]
+    name = f"{_CHOICES[choice]}Input"
+    parts = {}
+    for cls in get_args(choice):
+        reader = _nested_reader(cls, glossary)
+        key = to_camel_case(to_snake_case(cls.__name__))
+        parts[key] = _Part(to_snake_case(cls.__name__), key, reader, None)
+    described = {part.name: _entry(glossary, part.name, name) for part in parts.values()}
+    input_type = _input_type(
+        name, [*parts.values()], described, _entry(glossary, _CHOICES[choice], name), one_of=True
+    )
+
+    def read(given: Given, path: Path, issues: Issues) -> Any:
+        ((key, found),) = ((key, found) for key, found in given.items() if found is not None)
+        return parts[key].reader.read(found, (*path, key), issues)
+
+    _chosen[choice] = _Reader(input_type, read)
+    return _chosen[choice]
+
+
+def _input_type(  # noqa: PLR0913 -- all of them are named
     name: str,
     parts: Sequence[_Part],
     glossary: Mapping[str, str],
     description: str,
     *,
     meta: bool = False,
+    one_of: bool = False,
 ) -> type[Any]:
     """An input type of these fields, the meta first, whose value is the mapping it comes as."""
     annotations: dict[str, Any] = {}
@@ -486,9 +520,15 @@ def _input_type(
     for part in parts:
         required = part.default is MISSING
         annotations[part.name] = part.reader.type if required else part.reader.type | None
-        body[part.name] = _input_field(part, _entry(glossary, part.name, f"{name}.{part.name}"))
+        body[part.name] = (
+            strawberry.field(default=strawberry.UNSET, description=glossary[part.name])
+            if one_of
+            else _input_field(part, _entry(glossary, part.name, f"{name}.{part.name}"))
+        )
     body |= {"__annotations__": annotations, "__module__": __name__}
-    made: Any = strawberry.input(type(name, (), body), name=name, description=description)
+    made: Any = strawberry.input(
+        type(name, (), body), name=name, description=description, one_of=one_of
+    )
     made.__strawberry_definition__.from_input = _as_it_comes
     declared: type[Any] = made
     return declared

@@ -201,11 +201,11 @@ def answered(context: Context, answer: Answer, outcome: Outcome, subjects: Seque
     """What a client is told of an outcome; the first of `subjects` is whose version it learns."""
     if isinstance(outcome, commands.Refused):
         return answer.refused(outcome)
-    versions = [version for stream, version in outcome.wrote if stream == subjects[0]]
+    versions = [version for stream, version in outcome.wrote if stream in subjects[:1]]
     receipt = CommandReceipt(
         command_id=outcome.command_id,
         position=Position(outcome.position),
-        version=max(versions),
+        version=max(versions, default=0),
         events=[EventRef(stream_id=stream, version=version) for stream, version in outcome.wrote],
         consistency_token=context.token(outcome.position),
         replayed=outcome.replayed,
