@@ -26,6 +26,7 @@ from interfaces.access.caller import Caller, caller_of
 from interfaces.graphql_api.context import Context, Serving
 from interfaces.graphql_api.requests import BadRequest, Request, request_of
 from interfaces.graphql_api.schema import BankSchema
+from interfaces.graphql_api.trusted import AnotherDocument, UnknownDocument, document_of
 from interfaces.problems import PROBLEM_JSON, problem
 
 GRAPHIQL: Final = Path(__file__).parent / "graphiql"
@@ -53,21 +54,24 @@ class GraphQLEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, content_type = 200, _JSON
         method = scope["method"]
+        headers: list[tuple[bytes, bytes]] = []
         try:
             if method == "POST":
-                body = await self._answer(await _posted(scope, receive), method, caller_of(scope))
+                request = await _posted(scope, receive)
+                status, body = await self._answer(request, method, caller_of(scope), headers)
             elif method != "GET":
                 status, content_type = 405, PROBLEM_JSON.encode()
                 body = problem("METHOD_NOT_ALLOWED", "Method Not Allowed")
             elif is_for_a_browser(scope):
                 content_type, body = _HTML, self._page
             else:
-                body = await self._answer(_gotten(scope), method, caller_of(scope))
+                request = _gotten(scope)
+                status, body = await self._answer(request, method, caller_of(scope), headers)
         except BadRequest as bad:
-            status, body = 400, _refused(str(bad))
+            status, body = 400, _refused(str(bad), bad.code)
         except Disconnected:
             return
-        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", content_type)]
+        headers += [(b"content-length", b"%d" % len(body)), (b"content-type", content_type)]
         if content_type == _JSON:
             # A balance is true of its moment, and a card's number is nobody's to keep.
             headers.append((b"cache-control", b"no-store"))
@@ -76,19 +80,34 @@ class GraphQLEndpoint:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, request: Request, method: str, caller: Caller) -> bytes:
+    async def _answer(
+        self,
+        request: Request,
+        method: str,
+        caller: Caller,
+        headers: list[tuple[bytes, bytes]],
+    ) -> tuple[int, bytes]:
+        """The status and the body; headers are added."""
+        context = self._new_context(caller)
         try:
-            return await self._schema.answer(
-                *request,
-                context=self._new_context(caller),
+            document = document_of(context.serving.trusted, request.query, request.document_id)
+            body = await self._schema.answer(
+                document,
+                request.variables,
+                request.operation_name,
+                context=context,
                 allowed_operation_types=_ALLOWED[method],
             )
+        except (AnotherDocument, UnknownDocument) as bad:
+            raise BadRequest(bad.message, bad.code) from None
         except MissingQueryError:
             raise BadRequest("No GraphQL query found in the request") from None
         except CannotGetOperationTypeError as unknown:
             raise BadRequest(unknown.as_http_error_reason()) from None
         except InvalidOperationTypeError as not_allowed:
             raise BadRequest(not_allowed.as_http_error_reason(method)) from None
+        headers += context.allowance.headers
+        return (200 if context.allowance.granted else HTTPStatus.TOO_MANY_REQUESTS), body
 
 
 def graphql_endpoint(serving: Serving, schema: BankSchema) -> GraphQLEndpoint:
@@ -114,7 +133,8 @@ def _gotten(scope: Scope) -> Request:
 
 def is_for_a_browser(scope: Scope) -> bool:
     """GraphiQL is for those who ask for a page by name; `*/*` is what programs send."""
-    return b"text/html" in _header(scope, b"accept") and "query" not in _parameters(scope)
+    asked = {"query", "documentId", "extensions"} & _parameters(scope).keys()
+    return b"text/html" in _header(scope, b"accept") and not asked
 
 
 def _parameters(scope: Scope) -> dict[str, str]:
@@ -146,8 +166,8 @@ def _parsed(text: bytes) -> Any:
         raise BadRequest("Unable to parse request body as JSON") from None
 
 
-def _refused(message: str) -> bytes:
-    error = {"message": message, "extensions": {"code": "BAD_REQUEST"}}
+def _refused(message: str, code: str) -> bytes:
+    error = {"message": message, "extensions": {"code": code}}
     return json.dumps({"errors": [error]}).encode()
 
 

@@ -2,17 +2,25 @@
 
 from typing import Any, NamedTuple
 
+from interfaces.graphql_api.trusted import named
+
 
 class BadRequest(Exception):
     """What came is no GraphQL request, or may not come in this way. The message says why."""
 
+    def __init__(self, message: str, code: str = "BAD_REQUEST") -> None:
+        super().__init__(message)
+        self.code = code
+
 
 class Request(NamedTuple):
-    """What is asked: `query` is the document, which may turn out to be missing."""
+    """What is asked: `query` is the document, which may turn out to be missing, and `document_id`
+    names one that was registered."""
 
     query: str | None
     variables: dict[str, Any] | None
     operation_name: str | None
+    document_id: str | None = None
 
 
 def request_of(given: Any) -> Request:
@@ -23,6 +31,7 @@ def request_of(given: Any) -> Request:
         raise BadRequest("A GraphQL request is a JSON object")
     for name, kind, called in (
         ("query", str, "a string"),
+        ("documentId", str, "a string"),
         ("variables", dict, "an object"),
         ("extensions", dict, "an object"),
         ("operationName", str, "a string"),
@@ -32,4 +41,6 @@ def request_of(given: Any) -> Request:
             raise BadRequest(
                 f"The GraphQL operation's `{name}` must be {called} or null, if provided."
             )
-    return Request(given.get("query"), given.get("variables"), given.get("operationName"))
+    return Request(
+        given.get("query"), given.get("variables"), given.get("operationName"), named(given)
+    )

@@ -73,7 +73,7 @@ class TrustedDocuments:
             raise InvalidDocuments(f"{file} is not JSON in UTF-8") from None
         if not isinstance(found, dict) or not all(isinstance(t, str) for t in found.values()):
             raise InvalidDocuments(f"{file} is not an object of texts by their SHA-256")
-        wrong = [f"{file}: {i} is not the SHA-256 of its text" for i in found if not _is(i, found)]
+        wrong = [f"{file}: {i} is not the SHA-256 of its text" for i in found if i != sha256_of(found[i])]
         if wrong:
             raise InvalidDocuments("\n".join(wrong))
         return cls(found)
@@ -87,22 +87,29 @@ class TrustedDocuments:
 
 
 def sha256_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    # JSON can spell half of a surrogate pair; no document that is valid has one.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def named(request: Mapping[str, Any]) -> str | None:
+    """The id by which a request names its document: as the draft of GraphQL over HTTP has it, or as
+    automatic persisted queries have it."""
+    document_id: str | None = request.get("documentId")
+    if document_id is not None:
+        return document_id
+    persisted = (request.get("extensions") or {}).get("persistedQuery")
+    found = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def document_of(
-    trusted: TrustedDocuments | None,
-    query: str | None,
-    document_id: str | None,
-    extensions: Mapping[str, Any] | None,
+    trusted: TrustedDocuments | None, query: str | None, document_id: str | None
 ) -> str | None:
-    """The document that a request means, whether it is sent or named: by `documentId`, or as
-    automatic persisted queries name it. None if it does neither. Raises `UnknownDocument`, and
-    `AnotherDocument` if it does both and they differ."""
-    named = document_id if document_id is not None else _persisted(extensions)
-    if named is None:
+    """The document that a request means, whether it is sent or named; None if it is neither. Raises
+    `UnknownDocument`, and `AnotherDocument` if it is both and they differ."""
+    if document_id is None:
         return query
-    understood = _ID.fullmatch(named)
+    understood = _ID.fullmatch(document_id)
     sha256 = understood[1] if understood else ""
     if query is not None:
         if sha256 != sha256_of(query):
@@ -112,16 +119,3 @@ def document_of(
     if found is None:
         raise UnknownDocument("PersistedQueryNotFound")  # the words that clients look for
     return found
-
-
-def _persisted(extensions: Mapping[str, Any] | None) -> str | None:
-    persisted = (extensions or {}).get("persistedQuery")
-    found = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
-    return found if isinstance(found, str) else None
-
-
-def _is(sha256: str, documents: Mapping[str, str]) -> bool:
-    try:
-        return sha256 == sha256_of(documents[sha256])
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell
-        return False
