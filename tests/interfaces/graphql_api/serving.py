@@ -86,15 +86,16 @@ class Served:
 
 
 @contextmanager
-def served(url: str, home: Path) -> Iterator[Served]:
-    """The bank in this database, until the block ends."""
+def served(url: str, home: Path, **given: Any) -> Iterator[Served]:
+    """The bank in this database, until the block ends: open, unless the settings given say else."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         host, port = listening.getsockname()
         bank = Served(f"http://{host}:{port}", url)
         servers: Queue[uvicorn.Server] = Queue()
 
         async def serve() -> None:
-            async with open_system(url, Settings(home=home, access=Access.OPEN)) as system:
+            settings = Settings(**{"home": home, "port": port, "access": Access.OPEN, **given})
+            async with open_system(url, settings) as system:
                 app = create_app(system, clock=bank.now)
                 server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
                 servers.put(server)
