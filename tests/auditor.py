@@ -18,6 +18,18 @@ from uuid import UUID
 from domain import account as a
 from domain import authorizing, holding, transfer
 from domain.aggregate import permanent_name
+from domain.branch import (
+    BranchClosed,
+    CounterClosed,
+    CounterOpened,
+    TicketCalled,
+    TicketCancelled,
+    TicketIssued,
+    TicketNoShow,
+    TicketServed,
+    TicketServing,
+    TicketTransferred,
+)
 from domain.card import (
     CardIssued,
     CardSpendControlRemoved,
@@ -200,6 +212,10 @@ class Auditor:
         """Who has a role."""
         self.leaving: set[UUID] = set()
         """Customers whose offboarding has started."""
+        self.tickets: dict[UUID, tuple[UUID, str]] = {}
+        """The branch of each open ticket, and how it stands."""
+        self.counters: set[tuple[UUID, str]] = set()
+        """The (branch, counter) pairs that are open."""
         self.general_ledger: Counter[tuple[GL, str]] = Counter()
         """What was debited less what was credited, by account and currency."""
 
@@ -726,6 +742,25 @@ class Auditor:
                 self.champions.append(artefact)
             case RiskModelRetired(artefact_sha256=artefact):
                 self.champions = [other for other in self.champions if other != artefact]
+            case CounterOpened(counter=counter):
+                self.counters.add((stream_id, counter))
+            case CounterClosed(counter=counter):
+                self.counters.remove((stream_id, counter))
+            case BranchClosed():
+                self.counters = {known for known in self.counters if known[0] != stream_id}
+            case TicketIssued(ticket_id=ticket_id):
+                self.tickets[ticket_id] = (stream_id, "ISSUED")
+            case TicketCalled(ticket_id=ticket_id):
+                self.tickets[ticket_id] = (stream_id, "CALLED")
+            case TicketServing(ticket_id=ticket_id):
+                self.tickets[ticket_id] = (stream_id, "SERVING")
+            case (
+                TicketServed(ticket_id=ticket_id)
+                | TicketNoShow(ticket_id=ticket_id)
+                | TicketTransferred(ticket_id=ticket_id)
+                | TicketCancelled(ticket_id=ticket_id)
+            ):
+                del self.tickets[ticket_id]
             case CustomerOffboardingStarted():
                 self.leaving.add(stream_id)
             case CustomerClosed():

@@ -48,6 +48,21 @@ from domain.authorizing import (
     RecordFraudLabel,
     ReverseAuthorization,
 )
+from domain.branch import (
+    Branch,
+    CallNextTicket,
+    CancelTicket,
+    FinishServing,
+    IssueTicket,
+    OpenBranch,
+    OpenCounter,
+    RecordNoShow,
+    RecordStaffArrival,
+    RegisterBranch,
+    StaffRole,
+    StartServing,
+    TransferTicket,
+)
 from domain.card import (
     ActivateToken,
     CardExpiry,
@@ -83,11 +98,20 @@ from domain.risk.policy import (
 from domain.transfer import ReverseMovement, Transfer, WaiveFee
 from tests.auditor import Answer, Auditor, Page
 from tests.scenario import InMemoryHistory
-from tests.strategies import ACCOUNTS, CARDS, CUSTOMERS, FIRST_DAY, RULES, commands
+from tests.strategies import (
+    ACCOUNTS,
+    BRANCHES,
+    CARDS,
+    CUSTOMERS,
+    FIRST_DAY,
+    INSTANTS,
+    RULES,
+    commands,
+)
 
 NAMED_AFTER_THE_COMMAND = (
     *("movement_id", "transfer_id", "screening_id", "evidence_id"),
-    *("advice_id", "completion_id", "reversal_id", "clearing_id"),
+    *("advice_id", "completion_id", "reversal_id", "clearing_id", "new_ticket_id"),
 )
 """Fields that hold the id of the command itself: their uniqueness is the log's."""
 
@@ -315,6 +339,14 @@ def _alerts(books: Auditor) -> Targets:
     return ({"alert_id": alert} for alert in books.alerts)
 
 
+def _tickets(*statuses: str) -> Callable[[Auditor], Targets]:
+    return lambda books: (
+        {"branch_id": branch, "ticket_id": ticket, "occurred_at": INSTANTS[-1]}
+        for ticket, (branch, standing) in books.tickets.items()
+        if standing in statuses
+    )
+
+
 TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     ReverseMovement: _movements,
     WaiveFee: lambda books: _movements(books, "FEE"),
@@ -348,6 +380,18 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     InvestigateAlert: _alerts,
     ConfirmAlert: _alerts,
     DismissAlert: _alerts,
+    IssueTicket: lambda books: (
+        {"branch_id": branch, "occurred_at": INSTANTS[-1]} for branch, _ in sorted(books.counters)
+    ),
+    CallNextTicket: lambda books: (
+        {"branch_id": branch, "counter": counter, "occurred_at": INSTANTS[-1]}
+        for branch, counter in sorted(books.counters)
+    ),
+    StartServing: _tickets("CALLED"),
+    FinishServing: _tickets("SERVING"),
+    RecordNoShow: _tickets("CALLED"),
+    TransferTicket: _tickets("CALLED", "SERVING"),
+    CancelTicket: _tickets("ISSUED", "CALLED"),
     PromoteModel: lambda books: ({"artefact_sha256": model} for model in books.models),
     RetireModel: lambda books: ({"artefact_sha256": model} for model in books.champions),
     RecordDrift: lambda books: ({} for _ in books.champions[:1]),
@@ -380,7 +424,13 @@ WITHOUT_MONEY = (
     *(FreezeCard, UnfreezeCard, SetSpendControl, RemoveSpendControl, SetPin, TryPin, UnblockPin),
 )
 
-AROUND = (RecordReads,)
+AT_A_BRANCH = (
+    *Branch.commands,
+    *(IssueTicket, IssueTicket, CallNextTicket, StartServing, FinishServing) * 3,
+    *(RecordNoShow, TransferTicket),
+)
+
+AROUND = (RecordReads, *Branch.commands)
 """What happens beside accounts and cards, and says nothing of them: the bank is not asked for it
 among everything else, of which it would only leave less."""
 
@@ -412,11 +462,37 @@ class LawsAround(Laws):
     """Asked for what happens beside accounts and cards."""
 
 
+class BranchLaws(Laws):
+    """Asked for what happens at a branch that has a counter."""
+
+    @initialize()
+    def a_branch_is_open(self) -> None:
+        branch_id, at = BRANCHES[0], INSTANTS[0]
+        for command in (
+            RegisterBranch(
+                branch_id=branch_id,
+                name="Old Town",
+                city="Praha",
+                country="CZ",
+                capacity=40,
+                services=("CASH", "ADVICE"),
+                registered_on=FIRST_DAY,
+            ),
+            OpenBranch(branch_id=branch_id, on=FIRST_DAY, occurred_at=at),
+            RecordStaffArrival(
+                branch_id=branch_id, employee="teller-1", role=StaffRole.TELLER, occurred_at=at
+            ),
+            OpenCounter(branch_id=branch_id, counter="1", employee="teller-1", occurred_at=at),
+        ):
+            self.ask(command)
+
+
 for _machine, _asked in (
     (BankLaws, (*(c for c in HANDLERS if c not in AROUND), *sorted(MONEY, key=permanent_name))),
     (CardLaws, BY_CARD),
     (QuietLaws, WITHOUT_MONEY),
-    (LawsAround, AROUND),
+    (LawsAround, tuple(c for c in AROUND if c not in Branch.commands)),
+    (BranchLaws, AT_A_BRANCH),
 ):
     for _number, _cls in enumerate(_asked):
         setattr(_machine, f"rule_{_number}", _rule_of(_cls))
@@ -437,6 +513,8 @@ def _named_after(command: Any, command_id: UUID) -> Any:
     own = {name: command_id for name in NAMED_AFTER_THE_COMMAND if name in names}
     if isinstance(command, PlaceHold):
         own["hold_id"] = command_id
+    if isinstance(command, IssueTicket):
+        own["ticket_id"] = command_id
     if isinstance(command, AuthorizeCard):
         own["authorization_id"] = command_id
     return replace(command, **own)

@@ -20,6 +20,7 @@ from domain import AGGREGATES, HANDLERS
 from domain.access import AccessJournal, reads_by
 from domain.account import FORCED, Account, MovementKind
 from domain.authorizing import Proof
+from domain.branch import Branch
 from domain.card import Card, CardExpiry, Only
 from domain.customer import Customer
 from domain.money import MINOR_MAX, Money
@@ -58,6 +59,7 @@ POOLS: dict[Any, tuple[UUID, ...]] = {
 CUSTOMERS = POOLS[Customer]
 ACCOUNTS = POOLS[Account]
 CARDS = POOLS[Card]
+BRANCHES = POOLS[Branch]
 RESTRICTIONS = ids(0xB, 2)
 CONTROLS = ids(0xE, 1)
 WALLET_TOKENS = ids(0xD, 3)
@@ -179,6 +181,13 @@ _BY_NAME: dict[str, Strategy] = {
     "approver": st.sampled_from(["chief", "chief", "chief", "trainer"]),
     "publisher": st.sampled_from(["chief", "chief", "chief", " "]),
     "value": st.sampled_from([0.05, 0.2, 0.3]),
+    "services": st.sampled_from([*[("CASH", "ADVICE")] * 4, ("CASH",), (), ("cash",)]),
+    "service": st.sampled_from(["CASH", "CASH", "ADVICE", "CARDS"]),
+    "counter": st.sampled_from(["1", "1", "2", ""]),
+    "employee": st.sampled_from(["teller-1", "teller-1", "teller-2", " "]),
+    "capacity": st.sampled_from([20, 40, 0]),
+    "entered": st.sampled_from([0, 1, 3, -1]),
+    "left": st.sampled_from([0, 0, 1, -1]),
     "reader": st.sampled_from(["reader", "reader", "another"]),
     "few": st.sampled_from([0, 1, 100]),
 }
