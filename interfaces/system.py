@@ -15,6 +15,7 @@ from application.card_vault import CardVault
 from application.codec import Codec
 from application.commands import CommandAccepted, CommandRefused
 from application.event_log import EventLog, open_log
+from application.finding import BlindIndexes, Indexer
 from application.keystore import Custodian, KeystoreError, LocalKeystore, read_private
 from application.risk_desk import RiskDesk
 from application.vault import DataKeyCreated, Vault
@@ -45,6 +46,8 @@ class System:
     card_vault: CardVault
     clients: Clients
     journal: AccessJournal
+    blind_indexes: BlindIndexes
+    indexer: Indexer
 
 
 def bank_codec() -> Codec:
@@ -122,6 +125,7 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                 RiskDesk(log) as risk_desk,
                 new_bank(log, vault, keystore, risk_desk) as bank,
             ):
+                blind_indexes = BlindIndexes(keystore.mac("blind indexes", b""))
                 yield System(
                     settings=settings,
                     url=url,
@@ -134,6 +138,8 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                     card_vault=CardVault(keystore, pool.connection),
                     clients=Clients(keystore, pool.connection),
                     journal=AccessJournal(bank.execute, lambda: datetime.now(UTC)),
+                    blind_indexes=blind_indexes,
+                    indexer=Indexer(log, vault, blind_indexes, pool.connection),
                 )
     finally:
         log.close()

@@ -26,6 +26,7 @@ from interfaces.demo.populate import populate
 from interfaces.demo.risk import shipped_artefact
 from interfaces.demo.year import Story, story
 from interfaces.expiry import expiring
+from interfaces.indexing import indexing
 from interfaces.settings import Access, Settings
 from interfaces.system import System, open_system
 from interfaces.worker import run_worker, supervised_worker
@@ -129,7 +130,7 @@ async def _answer(
         with server.stopped_by_signals():
             await announce(system)
             # Only now: a demo that is still being told ends by itself what has to end in it.
-            async with expiring(system):
+            async with expiring(system), indexing(system.indexer):
                 await server.serve(sockets=[listening])
 
 

@@ -4,8 +4,9 @@ Personal fields are opened at the moment of answering, and are null once a perso
 of them is kept anywhere in between.
 """
 
+import asyncio
 from datetime import date
-from typing import Self
+from typing import Annotated, Self
 from uuid import UUID
 
 import strawberry
@@ -15,16 +16,14 @@ from domain import customer
 from domain.account import HolderRole
 from domain.customer import (
     ApproveKyc,
+    AssignSegment,
     ChangeRiskRating,
-    CustomerKind,
-    CustomerStatus,
     ExpireKyc,
     GrantConsent,
     OffboardCustomer,
     RegisterCustomer,
     RejectKyc,
     RequestMoreKyc,
-    RiskRating,
     ScreeningOutcome,
     SubmitKycEvidence,
     UpdateContact,
@@ -41,20 +40,20 @@ from interfaces.graphql_api import accounts, cards
 from interfaces.graphql_api.answers import Answer, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
-from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
-from interfaces.graphql_api.ids import global_id, uuid_argument
 from interfaces.graphql_api.directives import FOR_READERS
+from interfaces.graphql_api.enums import CustomerKind, CustomerStatus, RiskRating, Segment
+from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
+from interfaces.graphql_api.finding import CustomerFilter, found
+from interfaces.graphql_api.ids import global_id, uuid_argument
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
+from interfaces.graphql_api.reads import WithReads
 from interfaces.graphql_api.risk import FraudAlert, RiskProfile, alerts_of, profile_of
 from interfaces.graphql_api.values import Node, ReadMeta
 from projections.customers import CUSTOMERS, CustomerTwin
 
-strawberry.enum(CustomerKind, description="Whether it is a person or a business.")
-strawberry.enum(CustomerStatus, description="Where a customer is in dealing with the bank.")
 strawberry.enum(ScreeningOutcome, description="What a search in the lists of sanctions gave.")
-strawberry.enum(RiskRating, description="How much risk the bank sees in a customer.")
 
 
 @strawberry.type(description="An account that a customer may dispose of.")
@@ -91,7 +90,7 @@ class CustomerRestriction:
 @strawberry.type(
     description="A person or a business that the bank deals with.", directives=FOR_READERS
 )
-class Customer(Node):
+class Customer(WithReads, Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")
     kind: CustomerKind = strawberry.field(description="Whether it is a person or a business.")
@@ -112,6 +111,7 @@ class Customer(Node):
         description="What the latest search in the lists of sanctions gave."
     )
     risk: RiskRating | None = strawberry.field(description="How much risk the bank sees in it.")
+    segment: Segment = strawberry.field(description="How the bank serves it.")
     consents: list[Consent] = strawberry.field(description="The latest word on each purpose.")
     restrictions: list[CustomerRestriction] = strawberry.field(
         description="What is forbidden. Never to be shown to the customer."
@@ -135,6 +135,7 @@ class Customer(Node):
             kyc_open=list(row.kyc_open),
             screening=row.screening,
             risk=row.risk,
+            segment=row.segment,
             consents=[
                 Consent(
                     purpose=purpose,
@@ -224,6 +225,10 @@ async def load(context: Context, customer_id: UUID) -> Customer | None:
 
 # --- queries --------------------------------------------------------------------------------------
 
+Filter = Annotated[
+    CustomerFilter | None, strawberry.argument(description="Only those of whom all of it is so.")
+]
+
 
 @strawberry.type
 class CustomerQueries:
@@ -235,19 +240,36 @@ class CustomerQueries:
         await info.context.at_least(consistency)
         return await load(info.context, customer_id)
 
-    @field("All customers, in the order of their ids.")
+    @field("All customers, or those of whom something is so, in the order of their ids.")
     async def customers(
-        self, info: Info, first: First, after: After = None, consistency: ReadAtLeast = None
+        self,
+        info: Info,
+        first: First,
+        after: After = None,
+        consistency: ReadAtLeast = None,
+        filter: Filter = None,
     ) -> Connection[Customer]:
         cursors = Cursors(info.context, "customers")
         key = cursors.key(after, UUID)
         await info.context.at_least(consistency)
+        if filter is not None:
+            return await _found(info.context, cursors, filter, first, after)
         now = await info.context.snapshot()
         page = await now.page(CUSTOMERS, first=checked_first(first), after=key)
         nodes = [((row.customer_id,), Customer.of(row)) for row in page.rows]
         return cursors.page(
             nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
         )
+
+
+async def _found(
+    context: Context, cursors: Cursors, wanted: CustomerFilter, first: int, after: str | None
+) -> Connection[Customer]:
+    key = cursors.key(after, UUID)
+    ids, has_more = await found(context, wanted, checked_first(first), key[0] if key else None)
+    customers = await asyncio.gather(*(load(context, customer_id) for customer_id in ids))
+    nodes = [((c.uuid,), c) for c in customers if c is not None]
+    return cursors.page(nodes, has_more=has_more, after=after, meta=await context.meta())
 
 
 # --- commands -------------------------------------------------------------------------------------
@@ -290,6 +312,7 @@ GLOSSARY = {
     "reasons": "Why.",
     "items": "What is asked for.",
     "rating": "How much risk the bank sees.",
+    "segment": "How the bank serves the customer.",
     "factors": "What that rests on.",
     "purpose": "What the customer's data may be used for.",
     "version": "The version of the text that is consented to.",
@@ -336,6 +359,10 @@ CustomerMutations = mutations(
         RequestMoreKyc: Offered(description="Ask for more evidence."),
         ExpireKyc: Offered(description="Note that an approval has run out."),
         ChangeRiskRating: Offered(description="Rate how much risk a customer is."),
+        AssignSegment: Offered(
+            description="Assign a customer to a segment. Until then a person is RETAIL, and a "
+            "business SME."
+        ),
         GrantConsent: Offered(
             description="Note what a customer agreed to.",
             given=("valid_until",),

@@ -26,6 +26,7 @@ from interfaces.graphql_api.answers import Answer, Showing
 from interfaces.graphql_api.authorizations import Authorization, RiskReason
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.directives import FOR_READERS
+from interfaces.graphql_api.enums import RiskBand
 from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
 from interfaces.graphql_api.mutations import Offered, mutations
@@ -40,7 +41,7 @@ from projections.fraud_alerts import FRAUD_ALERTS, FraudAlertRow
 from projections.read_models import Where
 from projections.risk_models import RISK_MODELS, RiskModelRow
 from projections.risk_policy import RISK_POLICIES, RiskPolicyRow
-from projections.risk_profile import RISK_PROFILES, RiskBand, RiskProfileRow
+from projections.risk_profile import RISK_PROFILES, RiskProfileRow
 
 if TYPE_CHECKING:
     from interfaces.graphql_api.cards import Card
@@ -50,7 +51,6 @@ LazyCustomer = Annotated["Customer", strawberry.lazy("interfaces.graphql_api.cus
 
 strawberry.enum(AlertSeverity, description="How urgently an analyst should look.")
 strawberry.enum(AlertStatus, description="Where an alert is on its way.")
-strawberry.enum(RiskBand, description="How risky a customer's cards have been used of late.")
 strawberry.enum(CardPattern, description="What looks like a stolen card.")
 strawberry.enum(ModelRole, description="What a model is asked for.")
 strawberry.enum(DriftMetric, description="What was measured.")

@@ -18,6 +18,7 @@ import uvloop
 from application.event_log import LogUnavailable, open_log
 from interfaces.app import create_app
 from interfaces.database import as_application
+from interfaces.indexing import indexing
 from interfaces.settings import Access, Settings
 from interfaces.system import bank_codec, open_system
 from projections import PROJECTIONS
@@ -99,7 +100,8 @@ def served(url: str, home: Path, **given: Any) -> Iterator[Served]:
                 app = create_app(system, clock=bank.now)
                 server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
                 servers.put(server)
-                await server.serve(sockets=[listening])
+                async with indexing(system.indexer):
+                    await server.serve(sockets=[listening])
 
         thread = threading.Thread(target=lambda: uvloop.run(serve()), name="served")
         thread.start()
