@@ -8,9 +8,7 @@ There is no WebSocket and no streaming yet: they come with the first subscriptio
 """
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +24,6 @@ from interfaces.access.caller import Caller, caller_of
 from interfaces.graphql_api.context import Context, Serving
 from interfaces.graphql_api.requests import BadRequest, Request, request_of
 from interfaces.graphql_api.schema import BankSchema
-from interfaces.graphql_api.trusted import AnotherDocument, UnknownDocument, document_of
 from interfaces.problems import PROBLEM_JSON, problem
 
 GRAPHIQL: Final = Path(__file__).parent / "graphiql"
@@ -46,9 +43,9 @@ class Disconnected(Exception):
 class GraphQLEndpoint:
     """The ASGI application at one path."""
 
-    def __init__(self, schema: BankSchema, new_context: Callable[[Caller], Context]) -> None:
+    def __init__(self, serving: Serving, schema: BankSchema) -> None:
+        self._serving = serving
         self._schema = schema
-        self._new_context = new_context
         self._page = (GRAPHIQL / "index.html").read_bytes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +54,7 @@ class GraphQLEndpoint:
         headers: list[tuple[bytes, bytes]] = []
         try:
             if method == "POST":
-                request = await _posted(scope, receive)
+                request = request_of(await _posted(scope, receive), self._serving.trusted)
                 status, body = await self._answer(request, method, caller_of(scope), headers)
             elif method != "GET":
                 status, content_type = 405, PROBLEM_JSON.encode()
@@ -65,7 +62,7 @@ class GraphQLEndpoint:
             elif is_for_a_browser(scope):
                 content_type, body = _HTML, self._page
             else:
-                request = _gotten(scope)
+                request = request_of(_gotten(scope), self._serving.trusted)
                 status, body = await self._answer(request, method, caller_of(scope), headers)
         except BadRequest as bad:
             status, body = 400, _refused(str(bad), bad.code)
@@ -88,18 +85,11 @@ class GraphQLEndpoint:
         headers: list[tuple[bytes, bytes]],
     ) -> tuple[int, bytes]:
         """The status and the body; headers are added."""
-        context = self._new_context(caller)
+        context = Context(self._serving, caller)
         try:
-            document = document_of(context.serving.trusted, request.query, request.document_id)
             body = await self._schema.answer(
-                document,
-                request.variables,
-                request.operation_name,
-                context=context,
-                allowed_operation_types=_ALLOWED[method],
+                *request, context=context, allowed_operation_types=_ALLOWED[method]
             )
-        except (AnotherDocument, UnknownDocument) as bad:
-            raise BadRequest(bad.message, bad.code) from None
         except MissingQueryError:
             raise BadRequest("No GraphQL query found in the request") from None
         except CannotGetOperationTypeError as unknown:
@@ -112,23 +102,23 @@ class GraphQLEndpoint:
 
 def graphql_endpoint(serving: Serving, schema: BankSchema) -> GraphQLEndpoint:
     """GraphQL over a running bank."""
-    return GraphQLEndpoint(schema, partial(Context, serving))
+    return GraphQLEndpoint(serving, schema)
 
 
-async def _posted(scope: Scope, receive: Receive) -> Request:
+async def _posted(scope: Scope, receive: Receive) -> Any:
     # A page elsewhere can have a browser send any other type without asking first.
     if _media_type(_header(scope, b"content-type")) != _JSON:
         raise BadRequest("Unsupported content type")
-    return request_of(_parsed(await _body(receive)))
+    return _parsed(await _body(receive))
 
 
-def _gotten(scope: Scope) -> Request:
+def _gotten(scope: Scope) -> Any:
     """Everything is text in a query string: of what is JSON in a body, JSON text."""
     given: dict[str, Any] = _parameters(scope)
     for name in ("variables", "extensions"):
         if given.get(name):
             given[name] = _parsed(given[name].encode(errors="surrogatepass"))
-    return request_of(given)
+    return given
 
 
 def is_for_a_browser(scope: Scope) -> bool:

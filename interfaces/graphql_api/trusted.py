@@ -11,31 +11,14 @@ and read once, when the bank starts: a document in it that is not valid stops th
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
-
-from interfaces.graphql_api.errors import ApiError
-
-_ID: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
+from typing import Self
 
 
 class InvalidDocuments(Exception):
     """The file of registered documents cannot be used; the message says why, a line for each
     document that is at fault."""
-
-
-class UnknownDocument(ApiError):
-    """A document that was asked for by its id is not registered."""
-
-    code = "PERSISTED_QUERY_NOT_FOUND"
-
-
-class AnotherDocument(ApiError):
-    """A document was sent under an id that is not its own."""
-
-    code = "PERSISTED_QUERY_MISMATCH"
 
 
 class TrustedDocuments:
@@ -73,7 +56,9 @@ class TrustedDocuments:
             raise InvalidDocuments(f"{file} is not JSON in UTF-8") from None
         if not isinstance(found, dict) or not all(isinstance(t, str) for t in found.values()):
             raise InvalidDocuments(f"{file} is not an object of texts by their SHA-256")
-        wrong = [f"{file}: {i} is not the SHA-256 of its text" for i in found if i != sha256_of(found[i])]
+        wrong = [
+            f"{file}: {i} is not the SHA-256 of its text" for i in found if i != sha256_of(found[i])
+        ]
         if wrong:
             raise InvalidDocuments("\n".join(wrong))
         return cls(found)
@@ -89,33 +74,3 @@ class TrustedDocuments:
 def sha256_of(text: str) -> str:
     # JSON can spell half of a surrogate pair; no document that is valid has one.
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-
-
-def named(request: Mapping[str, Any]) -> str | None:
-    """The id by which a request names its document: as the draft of GraphQL over HTTP has it, or as
-    automatic persisted queries have it."""
-    document_id: str | None = request.get("documentId")
-    if document_id is not None:
-        return document_id
-    persisted = (request.get("extensions") or {}).get("persistedQuery")
-    found = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
-    return found if isinstance(found, str) else None
-
-
-def document_of(
-    trusted: TrustedDocuments | None, query: str | None, document_id: str | None
-) -> str | None:
-    """The document that a request means, whether it is sent or named; None if it is neither. Raises
-    `UnknownDocument`, and `AnotherDocument` if it is both and they differ."""
-    if document_id is None:
-        return query
-    understood = _ID.fullmatch(document_id)
-    sha256 = understood[1] if understood else ""
-    if query is not None:
-        if sha256 != sha256_of(query):
-            raise AnotherDocument("the document sent is not the one that is named")
-        return query
-    found = trusted.get(sha256) if trusted is not None else None
-    if found is None:
-        raise UnknownDocument("PersistedQueryNotFound")  # the words that clients look for
-    return found
