@@ -1,6 +1,6 @@
 """The web application: GraphQL, GraphiQL, and how the bank is doing."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
@@ -26,13 +26,19 @@ from interfaces.access.caller import caller_of
 from interfaces.access.issuer import JWKS_PATH, METADATA_PATH, TOKEN_PATH, BuiltInIssuer
 from interfaces.access.limits import Limits
 from interfaces.access.oauth import TokenEndpoint, oauth_routes
+from interfaces.database import as_application
 from interfaces.graphql_api.context import Serving
+from interfaces.graphql_api.documents import trusted_documents
 from interfaces.graphql_api.endpoint import GRAPHIQL, graphql_endpoint, is_for_a_browser
 from interfaces.graphql_api.limits import BODY_BYTES
-from interfaces.graphql_api.schema import build_schema
+from interfaces.graphql_api.schema import BankSchema, build_schema
 from interfaces.graphql_api.sealed import Seal
+from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.guard import Guard
 from interfaces.health import reasons_not_ready
+from interfaces.live.hub import Hub
+from interfaces.live.operations import Operations
+from interfaces.live.sockets import GraphQLSockets
 from interfaces.metrics import Metrics
 from interfaces.problems import PROBLEM_JSON, problem
 from interfaces.rest_api.routes import include_rest
@@ -70,6 +76,7 @@ def create_app(
     )
     metrics = Metrics()
     seal = Seal(system.keystore.mac("graphql cursors and tokens", b""))
+    schema = build_schema()
     serving = Serving(
         system=system,
         seal=seal,
@@ -77,8 +84,8 @@ def create_app(
         clock=clock,
         limits=Limits.of(settings),
         authentication=Authentication.of(settings, issuer),
+        trusted=_trusted(settings, schema),
     )
-    schema = build_schema()
     graphql = graphql_endpoint(serving, schema)
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.append(Route(_GRAPHQL, graphql))  # for those who add a slash
@@ -94,9 +101,19 @@ def create_app(
     include_rest(app, serving, schema)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(Refused, _refusal)
-    known = Entrance(_shortened(app, graphql), serving.authentication, _needs_nobody(settings))
+    hub = Hub(system.log, as_application(system.url))
+    operations = Operations(serving, schema, hub)
+    sockets = {_GRAPHQL: GraphQLSockets(operations, serving.authentication)}
+    known = Entrance(
+        _shortened(app, graphql, sockets), serving.authentication, _needs_nobody(settings)
+    )
     hosts = frozenset({settings.host}) if settings.access is Access.OPEN else None
     return Guard(known, body_bytes=BODY_BYTES, hosts=hosts)
+
+
+def _trusted(settings: Settings, schema: BankSchema) -> TrustedDocuments | None:
+    file = settings.trusted_documents
+    return trusted_documents(schema.core, file) if file is not None else None
 
 
 def _needs_nobody(settings: Settings) -> Callable[[Scope], bool]:
@@ -114,13 +131,17 @@ def _needs_nobody(settings: Settings) -> Callable[[Scope], bool]:
     return needs_nobody
 
 
-def _shortened(app: ASGIApp, graphql: ASGIApp) -> ASGIApp:
+def _shortened(app: ASGIApp, graphql: ASGIApp, sockets: Mapping[str, ASGIApp]) -> ASGIApp:
     """The application, with a way past its middleware and its router to where nearly everybody
-    goes."""
+    goes, and to sockets, by their paths."""
 
     async def shortened(scope: Scope, receive: Receive, send: Send) -> None:
-        to_graphql = scope["type"] == "http" and scope["path"] == _GRAPHQL
-        await (graphql if to_graphql else app)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] == _GRAPHQL:
+            await graphql(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await sockets.get(scope["path"], app)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
 
     return shortened
 

@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -29,6 +30,7 @@ from interfaces.graphql_api.errors import (
     NotYetConsistent,
 )
 from interfaces.graphql_api.plan import Followed, Run
+from interfaces.graphql_api.requests import BadRequest, Request, request_of
 from interfaces.graphql_api.schema import BankSchema
 from interfaces.live.channels import Channel, Frame
 from interfaces.live.heard import Heard, Watch
@@ -43,14 +45,6 @@ RETRY_SECONDS: Final = 0.5
 _AGAIN: Final = frozenset({UNAVAILABLE_CODE, NotYetConsistent.code})
 
 ANSWERED_ONCE: Final = (OperationType.QUERY, OperationType.MUTATION)
-
-
-class Request(NamedTuple):
-    """What is asked: as the body of a request over HTTP says it."""
-
-    query: str | None
-    variables: dict[str, Any] | None
-    operation_name: str | None
 
 
 class Refused(Exception):
@@ -85,18 +79,33 @@ class Operations:
         self._schema = schema
         self.hub = hub
 
+    def request(self, given: Any) -> Request:
+        """What a request's JSON asks for. Raises BadRequest."""
+        request = request_of(given, self._serving.trusted)
+        if request.query is None:
+            raise BadRequest("No GraphQL query found in the request")
+        return request
+
     def is_subscription(self, request: Request) -> bool:
         """Whether it is a valid subscription. What is not valid is answered once: with why."""
-        if request.query is None:
-            return False
+        assert request.query is not None
         operation = self._schema.plans.operation(request.query, request.operation_name)
         return operation is not None and operation.type.value == OperationType.SUBSCRIPTION.value
 
     async def answer(self, request: Request, caller: Caller) -> bytes:
-        """The response to a query or a mutation, as over HTTP."""
-        return await self._schema.answer(
-            *request, context=Context(self._serving, caller), allowed_operation_types=ANSWERED_ONCE
-        )
+        """The response to a query or a mutation, as over HTTP. Raises BadRequest."""
+        try:
+            return await self._schema.answer(
+                request.query,
+                request.variables,
+                request.operation_name,
+                context=Context(self._serving, caller),
+                allowed_operation_types=ANSWERED_ONCE,
+            )
+        except CannotGetOperationTypeError as unknown:
+            raise BadRequest(unknown.as_http_error_reason()) from None
+        except InvalidOperationTypeError:
+            raise BadRequest("that subscription cannot be followed") from None
 
     @asynccontextmanager
     async def listening(
