@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLSchema
 from graphql.pyutils import Undefined
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
@@ -26,6 +26,7 @@ from interfaces.graphql_api import (
     cards,
     customers,
     ledger,
+    reads,
     risk,
     signals,
     subscriptions,
@@ -59,6 +60,7 @@ PARTS: Final[tuple[Part, ...]] = (
     signals.PART,
     branches.PART,
     ledger.PART,
+    reads.PART,
     subscriptions.PART,
 )
 """Everything that the API shows and does. A new aggregate is a module beside these, and a line."""
@@ -233,6 +235,11 @@ class BankSchema(strawberry.Schema):
             return None
         context.metrics.requested(errors=False)
         return body
+
+    @property
+    def core(self) -> GraphQLSchema:
+        """As graphql-core has it."""
+        return self._schema
 
     @cached_property
     def plans(self) -> Plans:

@@ -13,7 +13,7 @@ from tests.interfaces.graphql_api.serving import Served, active_customer, eur, o
 FIND = """
     query Find($filter: CustomerFilter!, $first: Int! = 100, $after: String) {
         customers(first: $first, after: $after, filter: $filter) {
-            edges { node { id } } pageInfo { hasNextPage endCursor }
+            edges { node { id: uuid } } pageInfo { hasNextPage endCursor }
         }
     }
 """

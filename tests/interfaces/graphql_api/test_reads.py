@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from interfaces.graphql_api.ids import global_id
 from tests.interfaces.graphql_api.serving import Served, active_customer
 
 NODE = "edges { node { reader client purpose operations fields shown customerId } }"
@@ -44,7 +45,7 @@ def test_a_named_query_is_recorded_with_the_fields_that_it_showed(
             "operations": ["Complaint"],
             "fields": ["email", "name"],  # a phone number was never given, so none was shown
             "shown": "CLEAR",
-            "customerId": customer,
+            "customerId": global_id("Customer", UUID(customer)),
         }
     ]
 
@@ -63,12 +64,14 @@ def test_what_is_not_personal_leaves_no_record(bank: Served, customer: str) -> N
 def test_what_the_executor_answers_is_recorded_as_well(bank: Served, customer: str) -> None:
     """A document of which one part fails is answered without a compiled plan."""
     document = """
-        query Partly($id: ID!, $other: ID!) {
+        query Partly($id: ID!) {
             customer(id: $id) { email }
-            customers(first: 1, after: "no cursor") { edges { node { id } } }
+            nothing: customer(id: "no id") { id }
         }
-    """.replace("$other: ID!", "$other: ID")
-    assert bank.errors(document, id=customer)
+    """
+    answer = bank.post(document, id=customer)
+    assert answer["errors"]
+    assert answer["data"]["customer"]["email"] == "ada@example.org"
     assert eventually(lambda: reads(bank, customer), 1)[0]["operations"] == ["Partly"]
 
 
@@ -96,6 +99,30 @@ def test_everybody_on_a_page_is_on_record_and_can_be_paged_by_who_read(
     assert {node["customerId"] for node in eventually(found, len(shown))} == shown
 
 
-def test_nobody_reads_of_many_without_being_noticed(bank: Served) -> None:
-    page = bank.ask("{ unusualReadings(first: 10) { edges { node { reader customers } } } }")
-    assert page["unusualReadings"]["edges"] == []
+def test_nobody_reads_of_more_than_a_hundred_without_being_noticed(bank: Served) -> None:
+    for n in range(101):
+        sent = bank.send(
+            "registerCustomer",
+            "... on CustomerChanged { receipt { position } }",
+            kind="PERSON",
+            name=f"Person {n}",
+            country="CZ",
+            taxResidence="CZ",
+        )
+        assert sent["receipt"]
+
+    def noticed() -> list[dict[str, Any]]:
+        page = bank.ask("{ unusualReadings(first: 1) { edges { node { reader customers } } } }")
+        return [edge["node"] for edge in page["unusualReadings"]["edges"]]
+
+    after = None
+    for _ in range(2):
+        page = bank.ask(
+            "query ($after: String) { customers(first: 100, after: $after)"
+            " { edges { node { name } } pageInfo { endCursor } } }",
+            after=after,
+        )["customers"]
+        after = page["pageInfo"]["endCursor"]
+    unusual = eventually(noticed, 1)[0]
+    assert unusual["reader"] == "anonymous"
+    assert unusual["customers"] > 100
