@@ -80,6 +80,9 @@ class Settings(BaseModel):
     are what one client may ask for, where it is known which client asks. A question counts for as
     much as it costs.
 
+    `trusted_documents` (LEDGERTWIN_TRUSTED_DOCUMENTS), a file that `ledgertwin documents register`
+    made, has the bank answer these GraphQL documents, and others only to who has the scope for it.
+
     `pkcs11_module` (LEDGERTWIN_PKCS11_MODULE), the shared library of an HSM, has the bank's keys in
     its token `pkcs11_token` (LEDGERTWIN_PKCS11_TOKEN, a label) and not in a file of the home;
     `pkcs11_pin` (LEDGERTWIN_PKCS11_PIN) is the user's PIN, or `pkcs11_pin_file`
@@ -104,6 +107,7 @@ class Settings(BaseModel):
     reads_a_minute: int = Field(default=10_000, ge=1)
     writes_a_minute: int = Field(default=2_000, ge=1)
     admin_an_hour: int = Field(default=500, ge=1)
+    trusted_documents: Path | None = None
     pkcs11_module: Path | None = None
     pkcs11_token: str | None = None
     pkcs11_pin: str | None = Field(default=None, repr=False)

@@ -8,6 +8,7 @@ import typer
 
 from interfaces.cli.clients import clients
 from interfaces.cli.database import migrate, rebuild, status
+from interfaces.cli.documents import documents
 from interfaces.cli.history import replay
 from interfaces.cli.importing import berka, fraud
 from interfaces.cli.proof import verify
@@ -33,6 +34,7 @@ databases = typer.Typer(help="The bank's database.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 app.add_typer(databases, name="db")
 app.add_typer(risk, name="risk")
+app.add_typer(documents, name="documents")
 app.add_typer(clients, name="clients")
 
 

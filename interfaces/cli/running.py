@@ -37,6 +37,7 @@ from interfaces.database import (
 )
 from interfaces.demo.populate import AnotherDemo
 from interfaces.fraud_data.files import FraudDataError
+from interfaces.graphql_api.trusted import InvalidDocuments
 from interfaces.instruction import DatabaseAway
 from interfaces.risk_lab.history import HistoryUnreadable
 from interfaces.settings import InvalidSettings, Settings
@@ -70,6 +71,7 @@ EXPECTED: Final[tuple[type[Exception], ...]] = (
     Failed,
     FraudDataError,
     HistoryUnreadable,
+    InvalidDocuments,
     InvalidSettings,
     KeystoreError,
     LogUnavailable,

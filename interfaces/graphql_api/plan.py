@@ -71,7 +71,7 @@ BYTES: Final = 4 * 1024 * 1024
 VARIANTS: Final = 16
 """How many plans one operation has at most: what @skip and @include leave of it."""
 
-_RULES: Final = (*specified_rules, DocumentLimits)
+RULES: Final = (*specified_rules, DocumentLimits)
 
 _AFTER: Final = "after"
 """The argument by which a subscription says what it has seen."""
@@ -320,7 +320,7 @@ class Plans:
     def _read(self, query: str, name: str | None) -> Operation | None:
         try:
             document = parse(query, max_tokens=TOKENS)
-            if validate_document(self._schema, document, _RULES):
+            if validate_document(self._schema, document, RULES):
                 return None
             return self._operation(document, name)
         except (GraphQLError, NotPlanned, RecursionError):

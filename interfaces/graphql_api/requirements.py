@@ -90,6 +90,16 @@ class Sum:
     def of(self, variables: Mapping[str, Any]) -> int:
         return sum(n * prod(s.of(variables) for s in sizes) for sizes, n in self._terms.items())
 
+    @property
+    def least(self) -> int:
+        """With every page that a variable sizes left empty."""
+        return self._terms.get((), 0)
+
+    @property
+    def most(self) -> int:
+        """With every page that a variable sizes as long as one may be."""
+        return sum(n * FIRST_MAX ** len(sizes) for sizes, n in self._terms.items())
+
     def __add__(self, other: "Sum") -> "Sum":
         terms = dict(self._terms)
         for sizes, n in other._terms.items():
