@@ -49,7 +49,7 @@ from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadA
 from interfaces.graphql_api.fingerprints import fingerprinted
 from interfaces.graphql_api.ids import global_id, uuid_argument
 from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, malformed
-from interfaces.graphql_api.mutations import Offered, mutations
+from interfaces.graphql_api.mutations import Offered, mutations, no_secret
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.scalars import Position
@@ -624,6 +624,16 @@ async def _used(context: Context, meta: CommandMeta, given: Given, values: Given
     }
 
 
+def _used_if(context: Context, given: Given, values: Given) -> Given:
+    """As `_used`. That a secret was right may be supposed, by its proof; none is tried."""
+    no_secret(given, "pin", "securityCode")
+    return {
+        **fingerprinted(context.system.keystore, values),
+        "pin": given.get("pinProof"),
+        "security_code": given.get("securityCodeProof"),
+    }
+
+
 async def _proof(  # noqa: PLR0913, PLR0917 -- where to look, and for what
     context: Context,
     given: Given,
@@ -668,6 +678,7 @@ DecisionMutations = mutations(
             filled=("pin", "security_code"),
             asked=_SECRETS,
             fill=_used,
+            suppose=_used_if,
         ),
         AdviseAuthorization: Offered(
             description="Note what was decided elsewhere: what a merchant says that a held amount "

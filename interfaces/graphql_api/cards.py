@@ -21,6 +21,8 @@ from application.card_vault import (
     NumberUnknown,
     TakenInOtherwise,
     Tokenized,
+    make_number,
+    new_token,
 )
 from domain import card
 from domain.card import (
@@ -70,7 +72,7 @@ from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import derived_id, global_id, uuid_argument
 from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, malformed
-from interfaces.graphql_api.mutations import Offered, mutations
+from interfaces.graphql_api.mutations import Offered, mutations, no_secret
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.risk import CardPatterns, patterns_of
@@ -447,6 +449,41 @@ async def _replaced(context: Context, meta: CommandMeta, given: Given, values: G
     return {"token": made.token, "bin": made.bin, "last4": made.last4}
 
 
+def _issued_if(context: Context, given: Given, values: Given) -> Given:
+    """A card with some number that begins with the BIN. It would be another one in earnest."""
+    no_secret(given, "number")
+    if _own_token(given, "brand", "last4"):
+        return {}
+    return _number_if(values["bin"])
+
+
+def _replaced_if(context: Context, given: Given, values: Given) -> Given:
+    no_secret(given, "number")
+    if _own_token(given, "last4"):
+        return {}
+    if values["bin"] is None:
+        raise malformed("bin", "required", "a simulation needs the BIN, or a token of your own")
+    supposed = _number_if(values["bin"])
+    return {name: supposed[name] for name in ("token", "bin", "last4")}
+
+
+def _number_if(bin_: str | None) -> Given:
+    if bin_ is None:
+        raise malformed("bin", "required", "the bank makes a number from a BIN, or is given one")
+    try:
+        number = make_number(bin_)
+    except MalformedSecret as refused:
+        raise malformed(*_WHY[type(refused)], str(refused)) from None
+    supposed = {
+        "token": new_token(),
+        "brand": number.brand.name,
+        "bin": number.bin(len(bin_)),
+        "last4": number.last4,
+    }
+    number.wipe()
+    return supposed
+
+
 async def _pin_set(context: Context, meta: CommandMeta, given: Given, values: Given) -> Given:
     pin = secret(given, "pin", Pin)
     assert pin is not None
@@ -558,6 +595,7 @@ CardMutations = mutations(
             optional=("token", "brand", "bin", "last4"),
             asked=(_NUMBER,),
             fill=_issued,
+            suppose=_issued_if,
         ),
         ActivateCard: Offered(description="Put a card to use."),
         FreezeCard: Offered(description="The customer's switch: off."),
@@ -573,6 +611,7 @@ CardMutations = mutations(
             optional=("token", "bin", "last4"),
             asked=(_NUMBER,),
             fill=_replaced,
+            suppose=_replaced_if,
             subjects=("new_card_id",),
             first=CardIssued,
         ),

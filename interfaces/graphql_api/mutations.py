@@ -15,6 +15,7 @@ from application import commands
 from application.commands import Origin, Outcome
 from domain import HANDLERS
 from domain.aggregate import permanent_name
+from domain.sensitive import Sensitive
 from domain.value import changed, value
 from interfaces.access.caller import Scope
 from interfaces.graphql_api import answers
@@ -45,11 +46,17 @@ Fill = Callable[[Context, CommandMeta, Given, Given], Awaitable[Given]]
 command's other fields. What is sensitive is used up by it. Raises `Malformed` or
 `commands.CommandIdReused`; a retry of the command must be given the same."""
 
+Suppose = Callable[[Context, Given, Given], Given]
+"""Makes them for a command that is only simulated, of the input and of the command's other fields:
+nothing is kept, and no secret is tried, or whoever does not know one could try for ever. Raises
+`Malformed`."""
+
 
 @value
 class Offered:
     """A command as a mutation; see `command_input` for `command_id`, `made`, `given`, `nodes`,
-    `optional`, `filled` and `asked`, and `Fill` for who fills in.
+    `optional`, `filled` and `asked`, and `Fill` for who fills in. One that is filled in is only
+    simulated if it says what to `suppose` instead.
 
     `needs` is the scope that whoever sends it must have. `subjects` are the fields of the command
     that name what its answer shows. Of a command on
@@ -68,6 +75,7 @@ class Offered:
     filled: tuple[str, ...] = ()
     asked: tuple[Asked, ...] = ()
     fill: Fill | None = None
+    suppose: Suppose | None = None
 
 
 HAPPENED: Final = ("occurred_at", "learnt_at")
@@ -93,11 +101,26 @@ class Mutation:
     answer: Answer
     subjects: tuple[str, ...]
     first: type[Any]
+    needs: Scope
     fill: Fill | None
+    suppose: Suppose | None
 
     @property
     def command(self) -> type[Any]:
         return self.input.command
+
+    @property
+    def may_be_simulated(self) -> bool:
+        return self.fill is None or self.suppose is not None
+
+    def supposed(self, context: Context, given: Given) -> tuple[Any, Origin]:
+        """The command that the input stands for, to be simulated; or Malformed."""
+        meta = meta_of(given)
+        now = context.clock().astimezone(UTC)
+        values = self.input.values_of(given, meta, now.date(), context.caller)
+        _refuse_future(values, now)
+        filled = self.suppose(context, given, values) if self.suppose else {}
+        return self.command(**{**values, **filled}), _origin(context, meta)
 
     async def answered(self, context: Context, given: Given) -> Any:
         """Send the command that the input stands for, and answer for it."""
@@ -165,15 +188,28 @@ class Mutation:
         raise commands.CommandIdReused
 
 
-async def _executed(context: Context, meta: CommandMeta, command: Any) -> Outcome:
-    origin = Origin(
+def no_secret(given: Given, *names: str) -> None:
+    """Whatever is not to be tried in a simulation: it is wiped, and Malformed."""
+    for name in names:
+        secret = given.get(name)
+        if isinstance(secret, Sensitive):
+            secret.wipe()
+        if secret is not None:
+            raise malformed(name, "simulated", "no secret is tried in a simulation: leave it out")
+
+
+def _origin(context: Context, meta: CommandMeta) -> Origin:
+    return Origin(
         command_id=meta.command_id,
         actor=context.caller.subject,
         correlation_id=meta.correlation_id,
         expected_version=meta.expected_version,
     )
+
+
+async def _executed(context: Context, meta: CommandMeta, command: Any) -> Outcome:
     async with asyncio.timeout(COMMAND_SECONDS):
-        return await context.system.bank.execute(command, origin)
+        return await context.system.bank.execute(command, _origin(context, meta))
 
 
 async def with_events(context: Context, outcome: Outcome) -> Outcome:
@@ -257,7 +293,9 @@ def _field(
         answer=answer,
         subjects=offered.subjects or _subjects(command, answer),
         first=offered.first,
+        needs=offered.needs,
         fill=offered.fill,
+        suppose=offered.suppose,
     )
     MUTATIONS[permanent_name(command)] = mutation
 
