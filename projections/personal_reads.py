@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from domain.access import PersonalDataRead, Shown, UnusualReading
+from domain.access import PersonalDataRead, Shown, UnusualReading, reads_by
 from domain.recorded import Recorded
 from domain.value import value
 from projections.projection import Feed
@@ -35,6 +35,9 @@ class PersonalReads(Feed[PersonalRead]):
     events = (PersonalDataRead,)
     indexes = (("reader", "position", "customer_id"),)
 
+    def streams(self, row: PersonalRead) -> Sequence[UUID]:
+        return (reads_by(row.reader),)
+
     def rows(self, recorded: Recorded) -> Sequence[PersonalRead]:
         event: PersonalDataRead = recorded.event
         customers = dict.fromkeys(c for read in event.reads for c in read.customers)
@@ -63,6 +66,9 @@ class UnusualReads(Feed[UnusualRead]):
     row = UnusualRead
     key = ("position",)
     events = (UnusualReading,)
+
+    def streams(self, row: UnusualRead) -> Sequence[UUID]:
+        return (reads_by(row.reader),)
 
     def rows(self, recorded: Recorded) -> Sequence[UnusualRead]:
         event: UnusualReading = recorded.event
