@@ -107,6 +107,8 @@ class Context(BaseContext):
         self._meta: ReadMeta | None = None
         self._hurried = False
         self._waits: set[asyncio.Future[bool]] = set()
+        self.is_the_banks_own = False
+        """Whether the document is one of the bank's own, which is as good as registered."""
         self.allowance = UNLIMITED
         """What the client has left after this request, and whether it was too much."""
         self.known: Mapping[str, Known] = {}

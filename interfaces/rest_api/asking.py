@@ -74,7 +74,9 @@ class Asking:
     caller: Caller
 
     def context(self) -> Context:
-        return Context(self.serving, self.caller)
+        context = Context(self.serving, self.caller)
+        context.is_the_banks_own = True
+        return context
 
     async def ask(self, name: str, context: Context | None = None, /, **variables: Any) -> Any:
         """The data of an operation in documents.graphql; raises the Problem that it has instead.
