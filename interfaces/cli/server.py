@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,6 +13,8 @@ import uvicorn
 
 from interfaces.app import create_app
 from interfaces.garbage import spare_what_stays
+from interfaces.graphql_api.limits import BODY_BYTES
+from interfaces.live.transport import Sockets
 from interfaces.system import System
 
 logger = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ class Server(uvicorn.Server):
     process before the bank, the worker and the database are.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 create_app(system),
@@ -35,7 +38,10 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # nobody stands between, so nobody may say who asks
-                ws="none",
+                ws=Sockets,
+                ws_max_size=BODY_BYTES,
+                ws_per_message_deflate=False,  # it costs more than all else of a short message
+                ssl_context_factory=None if tls is None else lambda *_: tls,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )

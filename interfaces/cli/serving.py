@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
+from interfaces.access.tls import server_context
 from interfaces.cli.running import (
     Failed,
     demo_home,
@@ -27,7 +29,7 @@ from interfaces.demo.risk import shipped_artefact
 from interfaces.demo.year import Story, story
 from interfaces.expiry import expiring
 from interfaces.indexing import indexing
-from interfaces.settings import Access, Settings
+from interfaces.settings import Access, Settings, is_this_machine
 from interfaces.system import System, open_system
 from interfaces.worker import run_worker, supervised_worker
 
@@ -94,12 +96,15 @@ def _serve(settings: Settings, announce: Callable[[System], Awaitable[None]]) ->
     """Everything that a running bank needs, begun in this order and ended in the other one."""
     logging.getLogger().setLevel(logging.INFO)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    tls = server_context(settings)
+    if tls is None and not is_this_machine(settings.host):
+        logger.warning("tokens travel in clear, unless something in front of this speaks TLS")
     with (
         _listening(settings.host, settings.port) as listening,
         open_database(settings) as url,
         supervised_worker(url, settings),
     ):
-        run(_answer(url, settings, listening, announce))
+        run(_answer(url, settings, listening, tls, announce))
 
 
 @contextmanager
@@ -120,13 +125,14 @@ async def _answer(
     url: str,
     settings: Settings,
     listening: socket.socket,
+    tls: ssl.SSLContext | None,
     announce: Callable[[System], Awaitable[None]],
 ) -> None:
     # Here, as it brings all of GraphQL and HTTP along, and no other command needs either.
     from interfaces.cli.server import Server  # noqa: PLC0415
 
     async with open_system(url, settings) as system:
-        server = Server(system)
+        server = Server(system, tls)
         with server.stopped_by_signals():
             await announce(system)
             # Only now: a demo that is still being told ends by itself what has to end in it.
