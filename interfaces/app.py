@@ -39,6 +39,7 @@ from interfaces.health import reasons_not_ready
 from interfaces.live.hub import Hub
 from interfaces.live.operations import Operations
 from interfaces.live.sockets import GraphQLSockets
+from interfaces.live.sse import EventStreams
 from interfaces.metrics import Metrics
 from interfaces.problems import PROBLEM_JSON, problem
 from interfaces.rest_api.routes import include_rest
@@ -86,7 +87,9 @@ def create_app(
         authentication=Authentication.of(settings, issuer),
         trusted=_trusted(settings, schema),
     )
-    graphql = graphql_endpoint(serving, schema)
+    hub = Hub(system.log, as_application(system.url))
+    operations = Operations(serving, schema, hub)
+    graphql = graphql_endpoint(serving, schema, EventStreams(operations))
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.append(Route(_GRAPHQL, graphql))  # for those who add a slash
     for path, answer in (
@@ -101,8 +104,6 @@ def create_app(
     include_rest(app, serving, schema)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(Refused, _refusal)
-    hub = Hub(system.log, as_application(system.url))
-    operations = Operations(serving, schema, hub)
     sockets = {_GRAPHQL: GraphQLSockets(operations, serving.authentication)}
     known = Entrance(
         _shortened(app, graphql, sockets), serving.authentication, _needs_nobody(settings)

@@ -1,10 +1,9 @@
-"""GraphQL over HTTP: requests as JSON by POST, queries by GET, and GraphiQL for browsers.
+"""GraphQL over HTTP: requests as JSON by POST, queries by GET, streams of events for who asks for
+them, and GraphiQL for browsers.
 
 It speaks ASGI itself. By FastAPI's router and Strawberry's view a deposit cost 240 us more: for the
 router's matching, for solving the dependencies of a function that has none, and for request and
 response objects of which a body and one header are used.
-
-There is no WebSocket and no streaming yet: they come with the first subscription.
 """
 
 import json
@@ -24,6 +23,7 @@ from interfaces.access.caller import Caller, caller_of
 from interfaces.graphql_api.context import Context, Serving
 from interfaces.graphql_api.requests import BadRequest, Request, request_of
 from interfaces.graphql_api.schema import BankSchema
+from interfaces.live.sse import MEDIA_TYPE, EventStreams
 from interfaces.problems import PROBLEM_JSON, problem
 
 GRAPHIQL: Final = Path(__file__).parent / "graphiql"
@@ -32,8 +32,12 @@ GRAPHIQL: Final = Path(__file__).parent / "graphiql"
 _JSON: Final = b"application/json"
 _HTML: Final = b"text/html; charset=utf-8"
 
-_ALLOWED: Final = {method: OperationType.from_http(method) for method in ("GET", "POST")}
-"""What may be asked by which method: a link that somebody follows must change nothing."""
+_ALLOWED: Final = {
+    "GET": frozenset({OperationType.QUERY}),
+    "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
+}
+"""What may be asked by which method, of what is answered once: a link that somebody follows must
+change nothing."""
 
 
 class Disconnected(Exception):
@@ -43,9 +47,10 @@ class Disconnected(Exception):
 class GraphQLEndpoint:
     """The ASGI application at one path."""
 
-    def __init__(self, serving: Serving, schema: BankSchema) -> None:
+    def __init__(self, serving: Serving, schema: BankSchema, streams: EventStreams) -> None:
         self._serving = serving
         self._schema = schema
+        self._streams = streams
         self._page = (GRAPHIQL / "index.html").read_bytes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,16 +58,16 @@ class GraphQLEndpoint:
         method = scope["method"]
         headers: list[tuple[bytes, bytes]] = []
         try:
-            if method == "POST":
-                request = request_of(await _posted(scope, receive), self._serving.trusted)
-                status, body = await self._answer(request, method, caller_of(scope), headers)
-            elif method != "GET":
+            if method not in _ALLOWED:
                 status, content_type = 405, PROBLEM_JSON.encode()
                 body = problem("METHOD_NOT_ALLOWED", "Method Not Allowed")
-            elif is_for_a_browser(scope):
+            elif method == "GET" and is_for_a_browser(scope):
                 content_type, body = _HTML, self._page
+            elif MEDIA_TYPE in _header(scope, b"accept"):
+                await self._stream(scope, receive, send)
+                return
             else:
-                request = request_of(_gotten(scope), self._serving.trusted)
+                request = await self._asked(scope, receive)
                 status, body = await self._answer(request, method, caller_of(scope), headers)
         except BadRequest as bad:
             status, body = 400, _refused(str(bad), bad.code)
@@ -76,6 +81,24 @@ class GraphQLEndpoint:
             headers.append((b"allow", b"GET, POST"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    async def _asked(self, scope: Scope, receive: Receive) -> Request:
+        posted = scope["method"] == "POST"
+        given = await _posted(scope, receive) if posted else _gotten(scope)
+        return request_of(given, self._serving.trusted)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, last_seen = scope["method"], _header(scope, b"last-event-id")
+        if last_seen and not last_seen.isdigit():
+            raise BadRequest("Last-Event-ID is the id of the last event that was seen")
+        await self._streams.answer(
+            await self._asked(scope, receive),
+            caller_of(scope),
+            int(last_seen) if last_seen else None,
+            _ALLOWED[method],
+            receive,
+            send,
+        )
 
     async def _answer(
         self,
@@ -100,9 +123,11 @@ class GraphQLEndpoint:
         return (200 if context.allowance.granted else HTTPStatus.TOO_MANY_REQUESTS), body
 
 
-def graphql_endpoint(serving: Serving, schema: BankSchema) -> GraphQLEndpoint:
+def graphql_endpoint(
+    serving: Serving, schema: BankSchema, streams: EventStreams
+) -> GraphQLEndpoint:
     """GraphQL over a running bank."""
-    return GraphQLEndpoint(serving, schema)
+    return GraphQLEndpoint(serving, schema, streams)
 
 
 async def _posted(scope: Scope, receive: Receive) -> Any:

@@ -9,7 +9,7 @@ it shows of personal data is on record for each listener before he sees it.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -92,7 +92,12 @@ class Operations:
         operation = self._schema.plans.operation(request.query, request.operation_name)
         return operation is not None and operation.type.value == OperationType.SUBSCRIPTION.value
 
-    async def answer(self, request: Request, caller: Caller) -> bytes:
+    async def answer(
+        self,
+        request: Request,
+        caller: Caller,
+        allowed: Collection[OperationType] = ANSWERED_ONCE,
+    ) -> bytes:
         """The response to a query or a mutation, as over HTTP. Raises BadRequest."""
         try:
             return await self._schema.answer(
@@ -100,12 +105,12 @@ class Operations:
                 request.variables,
                 request.operation_name,
                 context=Context(self._serving, caller),
-                allowed_operation_types=ANSWERED_ONCE,
+                allowed_operation_types=allowed,
             )
         except CannotGetOperationTypeError as unknown:
             raise BadRequest(unknown.as_http_error_reason()) from None
         except InvalidOperationTypeError:
-            raise BadRequest("that subscription cannot be followed") from None
+            raise BadRequest("an operation of that kind is not answered here") from None
 
     @asynccontextmanager
     async def listening(
