@@ -57,7 +57,11 @@ class Projection(ABC, Generic[Row]):
 
 
 class Document(Projection[Row]):
-    """One row a key, folded from all that happened to it."""
+    """One row a key, folded from all that happened to it.
+
+    Its `position` is that of the last record that changed it; or its `last_position` is, of rows
+    whose `position` is to say where they began.
+    """
 
     def keys(self, recorded: Recorded) -> Sequence[Key]:
         """The rows that an event touches: by default, its stream's."""
@@ -73,6 +77,11 @@ class Document(Projection[Row]):
         for recorded in happened:
             row = self.fold(row, recorded, key)
         return row
+
+    def moved_at(self, row: Row) -> int | None:
+        """The position of the last record that changed a row; None if the row does not say."""
+        position: int | None = getattr(row, "last_position", getattr(row, "position", None))
+        return position
 
 
 class Feed(Projection[Row]):

@@ -17,7 +17,7 @@ streams make a row, and a row needs all of each of them, from the first record o
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import islice
-from operator import eq, ge, gt, le, lt
+from operator import eq, ge, gt, itemgetter, le, lt
 from typing import Any, Final, NamedTuple, Self, TypeVar
 from uuid import UUID
 
@@ -35,16 +35,21 @@ Decode = Callable[[Iterable[Any]], Sequence[Recorded]]
 """Makes records of what is stored, in the same order. What no projection listens to may be left
 out."""
 
-# By stream, and never in the order of positions: if it may, PostgreSQL goes through all of the log
-# in that order, to find the few that are wanted.
+# By stream, and never by position: if it may, PostgreSQL goes through all of the log's positions to
+# find the few that are wanted, so it is not shown that they are in an index (+ 0). A stream that
+# has not begun by then costs a look at its first record.
 _OF_STREAMS: Final = (
-    "SELECT record.* FROM unnest(%s::uuid[]) AS wanted (id) CROSS JOIN LATERAL ("
+    "SELECT record.* FROM unnest(%s::uuid[]) AS wanted (id)"
+    " CROSS JOIN (SELECT %s::bigint, %s::bigint) AS asked (after, until)"
+    " JOIN ledgertwin.bank_events AS first ON first.originator_id = wanted.id"
+    " AND first.originator_version = 1 AND first.notification_id + 0 <= asked.until"
+    " CROSS JOIN LATERAL ("
     " SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state"
     " FROM ledgertwin.bank_events AS e WHERE e.originator_id = wanted.id"
-    " AND e.notification_id > %s::bigint AND e.notification_id <= %s::bigint"
-    ") AS record"
+    " AND e.notification_id + 0 > asked.after AND e.notification_id + 0 <= asked.until"
+    ") AS record LIMIT %s"
 )
-_NEVER: Final = 2**63 - 1
+_ENDLESS: Final = 2**63 - 1
 
 
 async def records_of(
@@ -57,12 +62,23 @@ async def records_of(
 ) -> Sequence[Recorded]:
     """All that these streams hold after a position, up to another one (or to the snapshot's own
     moment), in the one order of the log. One query, however many they are."""
+    return decode(await stored_of(now, streams, after=after, until=until))
+
+
+async def stored_of(
+    now: Snapshot,
+    streams: Iterable[UUID],
+    *,
+    after: int = 0,
+    until: int | None = None,
+    most: int = _ENDLESS,
+) -> list[StoredRow]:
+    """As `records_of`, not decoded yet; but of more than `most` so many and no others."""
     wanted = list(dict.fromkeys(streams))
     if not wanted:
-        return ()
-    last = _NEVER if until is None else until
-    found = await now.ask(_OF_STREAMS, [wanted, after, last])
-    return decode(sorted(found))
+        return []
+    last = _ENDLESS if until is None else until
+    return sorted(await now.ask(_OF_STREAMS, [wanted, after, last, most]), key=itemgetter(0))
 
 
 class Change(NamedTuple):
