@@ -76,6 +76,7 @@ async def fraud_alerts(
         "lagMs": fresh_as.lag_ms,
     }
     return shown(
+        asking,
         {"items": data["nodes"], "limit": limit, "offset": offset, "next": following},
         meta,
         headers={"Link": f'<{following}>; rel="next"'} if following else None,

@@ -1,23 +1,24 @@
 """What the routes have in common: who asks, what is said in headers, and how problems look."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Header, Path, Query
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from interfaces.access.caller import Scope, caller_of
-from interfaces.graphql_api.context import Serving
-from interfaces.graphql_api.schema import BankSchema
+from interfaces.access.limits import Kind
 from interfaces.problems import PROBLEM_JSON
 from interfaces.rest_api.asking import Asking, Problem
 
 JSON: Final = "application/json"
+
+KEPT_BY_NOBODY: Final = {"Cache-Control": "no-store", "Vary": "Authorization"}
 
 FRESHNESS: Final = {
     "position": "Ledger-Position",
@@ -27,16 +28,9 @@ FRESHNESS: Final = {
 """How fresh an answer is, in headers: in the body it would make every answer another one."""
 
 
-def asking(serving: Serving, schema: BankSchema) -> Callable[[Request], Awaitable[Asking]]:
-    async def asked(request: Request) -> Asking:
-        return Asking(serving=serving, schema=schema, caller=caller_of(request.scope))
-
-    return asked
-
-
 async def _asked(request: Request) -> Asking:
-    found: Asking = await request.app.state.asking(request)
-    return found
+    state = request.app.state
+    return Asking(state.serving, state.schema, caller_of(request.scope))
 
 
 Asked = Annotated[Asking, Depends(_asked)]
@@ -51,18 +45,28 @@ AtLeast = Annotated[
     ),
 ]
 
+Known = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match",
+        description="The ETag of an earlier answer: 304 if it would be the same.",
+    ),
+]
+
 
 def consistency(at_least: str | None) -> Mapping[str, str] | None:
     return None if at_least is None else {"atLeast": at_least}
 
 
-def require(caller_scopes: frozenset[Scope], scope: Scope) -> None:
+def require(asking: Asking, scope: Scope) -> None:
     """For what no document asks."""
-    if scope not in caller_scopes:
-        raise Problem("FORBIDDEN", f"this needs the scope {scope}", missingScope=scope.value)
+    if not asking.caller.may(scope):
+        raise Problem("FORBIDDEN", f"the scope {scope} is needed", missingScope=scope.value)
+    asking.take(Kind.ADMIN)
 
 
 def shown(
+    asking: Asking,
     body: Any,
     meta: Mapping[str, Any] | None = None,
     *,
@@ -70,7 +74,7 @@ def shown(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A balance is true of its moment, and an answer of its caller: nobody is to keep it."""
-    said = {"Cache-Control": "no-store", "Vary": "Authorization", **(headers or {})}
+    said = {**KEPT_BY_NOBODY, **asking.headers, **(headers or {})}
     for name, header in FRESHNESS.items() if meta else ():
         if meta and meta[name] is not None:
             said[header] = str(meta[name])
@@ -79,7 +83,7 @@ def shown(
 
 
 def shown_unless_known(
-    request: Request, body: Any, meta: Mapping[str, Any], *, version: Any
+    asking: Asking, request: Request, body: Any, meta: Mapping[str, Any], *, version: Any
 ) -> Response:
     """The same with an ETag; 304 if the client has it already.
 
@@ -91,8 +95,8 @@ def shown_unless_known(
     known = request.headers.get("if-none-match", "")
     tags = {each.strip().removeprefix("W/") for each in known.split(",")}
     if tag in tags or "*" in tags:
-        return shown(b"", meta, status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
-    return shown(content, meta, headers={"ETag": tag})
+        return shown(asking, b"", meta, status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+    return shown(asking, content, meta, headers={"ETag": tag})
 
 
 async def problem_response(_: Request, error: Any) -> Response:
@@ -100,7 +104,7 @@ async def problem_response(_: Request, error: Any) -> Response:
     return Response(
         error.body(),
         status_code=error.status,
-        headers={"Cache-Control": "no-store", **error.headers},
+        headers={**KEPT_BY_NOBODY, **error.headers},
         media_type=PROBLEM_JSON,
     )
 

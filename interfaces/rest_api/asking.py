@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import msgspec
 from graphql import (
-    DocumentNode,
     FragmentDefinitionNode,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -21,8 +20,8 @@ from graphql import (
 from graphql.utilities import separate_operations
 from strawberry.types.graphql import OperationType
 
-from domain.value import value
 from interfaces.access.caller import Caller
+from interfaces.access.limits import Allowance, Kind
 from interfaces.graphql_api.context import Context, Serving
 from interfaces.graphql_api.schema import BankSchema
 from interfaces.problems import problem, status_of
@@ -55,7 +54,7 @@ class Problem(Exception):
         super().__init__(message)
         self.code = code
         self.more = more
-        self.headers: dict[str, str] = {}
+        self.headers: Mapping[str, str] = {}
 
     @property
     def status(self) -> int:
@@ -65,13 +64,19 @@ class Problem(Exception):
         return problem(self.code, str(self), **self.more)
 
 
-@value
 class Asking:
-    """One caller who asks one bank."""
+    """One request of one caller to one bank."""
 
-    serving: Serving
-    schema: BankSchema
-    caller: Caller
+    def __init__(self, serving: Serving, schema: BankSchema, caller: Caller) -> None:
+        self.serving = serving
+        self.schema = schema
+        self.caller = caller
+        self.headers: Mapping[str, str] = {}
+        """What the answer says of what the client has left."""
+
+    @property
+    def graphql(self) -> GraphQLSchema:
+        return graphql_of(self.schema)
 
     def context(self) -> Context:
         context = Context(self.serving, self.caller)
@@ -84,17 +89,39 @@ class Asking:
         `context`, if given, is one that something has been read in: what is shown then is of the
         same moment.
         """
-        body = await self.schema.answer(
-            _TEXTS[name],
-            variables,
-            name,
-            context or self.context(),
-            (_KINDS[name],),
-        )
+        context = context or self.context()
+        body = await self.schema.answer(_TEXTS[name], variables, name, context, (_KINDS[name],))
+        self.counted(context.allowance)
         answer = msgspec.json.decode(body)
         if "errors" in answer:
-            raise _raised(answer["errors"][0])
+            raise self.problem(answer["errors"][0])
         return plain(answer["data"])
+
+    def take(self, kind: Kind) -> None:
+        """Count what no document asks for."""
+        allowance = self.serving.limits.take(self.caller, kind)
+        self.counted(allowance)
+        if not allowance.granted:
+            refused = Problem("RATE_LIMITED", f"try again in {allowance.retry_after} seconds")
+            refused.headers = self.headers
+            raise refused
+
+    def counted(self, allowance: Allowance) -> None:
+        self.headers = {name.decode(): text.decode() for name, text in allowance.headers}
+
+    def problem(self, error: Mapping[str, Any]) -> Problem:
+        """What GraphQL says of an error, as HTTP does."""
+        more = dict(error.get("extensions", {}))
+        raised = Problem(
+            more.pop("code"), error["message"], trace_id=more.pop("traceId", None), **more
+        )
+        raised.headers = self.headers
+        return raised
+
+
+def graphql_of(schema: BankSchema) -> GraphQLSchema:
+    """The schema as graphql-core has it."""
+    return schema._schema  # noqa: SLF001 -- the library has no other way to it
 
 
 def problems_of(schema: GraphQLSchema) -> list[str]:
@@ -126,23 +153,3 @@ def accepted(answer: Mapping[str, Any]) -> Mapping[str, Any]:
         return answer
     more = {n: v for n, v in answer.items() if n not in {"__typename", "code", "message"}}
     raise Problem(answer["code"], answer["message"], **more)
-
-
-def _raised(error: Mapping[str, Any]) -> Problem:
-    more = dict(error.get("extensions", {}))
-    code = more.pop("code")
-    trace_id = more.pop("traceId", None)
-    return Problem(code, error["message"], trace_id=trace_id, **more)
-
-
-__all__ = [
-    "DOCUMENTS",
-    "FRAGMENTS",
-    "Asking",
-    "DocumentNode",
-    "Problem",
-    "accepted",
-    "found",
-    "plain",
-    "problems_of",
-]

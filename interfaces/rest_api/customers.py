@@ -1,10 +1,10 @@
 """Customers: their twin as one resource, their risk, and all that is known of one to take along."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -12,9 +12,11 @@ from domain.account import HolderRole
 from interfaces.access.caller import Scope
 from interfaces.rest_api import examples
 from interfaces.rest_api.answering import (
+    KEPT_BY_NOBODY,
     Asked,
     AtLeast,
     Id,
+    Known,
     consistency,
     shown_unless_known,
 )
@@ -26,14 +28,6 @@ router = APIRouter(tags=["customers"])
 
 PAGE: Final = 100
 """How many rows of a record are asked for at once."""
-
-Known = Annotated[
-    str | None,
-    Header(
-        alias="If-None-Match",
-        description="The ETag of an earlier answer: 304 if it would be the same.",
-    ),
-]
 
 
 @router.get(
@@ -52,7 +46,7 @@ async def customer(
     data = await asking.ask("Customer", id=id, consistency=consistency(at_least))
     twin = found(data["customer"], "customer")
     meta = twin.pop("meta")
-    return shown_unless_known(request, twin, meta, version=twin["version"])
+    return shown_unless_known(asking, request, twin, meta, version=twin["version"])
 
 
 @router.get(
@@ -70,7 +64,7 @@ async def risk_score(
     data = await asking.ask("RiskScore", id=id, consistency=consistency(at_least))
     asked = found(data["customer"], "customer")
     score = found(asked["riskProfile"], "use of a card of the customer")
-    return shown_unless_known(request, score, asked["meta"], version=score["position"])
+    return shown_unless_known(asking, request, score, asked["meta"], version=score["position"])
 
 
 # --- export ---------------------------------------------------------------------------------------
@@ -117,7 +111,8 @@ async def export_customer(asking: Asked, id: Id) -> StreamingResponse:
         _record(asking, twin),
         media_type=NDJSON,
         headers={
-            "Cache-Control": "no-store",
+            **KEPT_BY_NOBODY,
+            **asking.headers,
             "Content-Disposition": f'attachment; filename="{twin["uuid"]}.ndjson"',
         },
     )

@@ -121,8 +121,16 @@ def one_of(**kinds: Shape) -> Shape:
     }
 
 
-def needs(scope: Scope) -> Mapping[str, Any]:
-    return {"openapi_extra": {"security": [{"oauth": [scope.value]}]}}
+def needs(scope: Scope, **more: Any) -> Mapping[str, Any]:
+    """What the caller's token must allow; `more` is what else is said of the operation."""
+    return {"openapi_extra": {"security": [{"oauth": [scope.value]}], **more}}
+
+
+def takes(shape: Shape, named: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A body in JSON, with examples by their names."""
+    told = {name: {"value": example} for name, example in named.items()}
+    content = {JSON: {"schema": shape, "examples": told}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _problem(words: str, example: Mapping[str, Any]) -> Mapping[str, Any]:

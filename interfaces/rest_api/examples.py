@@ -134,6 +134,99 @@ RECORD: Final[tuple[dict[str, Any], ...]] = (
     {"end": {"lines": 3}},
 )
 
+REPORTED: Final[dict[str, Any]] = {
+    "login": {
+        "source": "mobile-app",
+        "sourceEventId": "evt-81",
+        "occurredAt": "2026-01-05T07:30:00Z",
+        "event": {"login": {"channel": "MOBILE_APP", "succeeded": True, "country": "CZ"}},
+    },
+    "bureauScore": {
+        "source": "bureau",
+        "sourceEventId": "2026-01/4711",
+        "occurredAt": "2026-01-05T00:00:00Z",
+        "event": {
+            "bureauScore": {
+                "bureau": "CBCB",
+                "score": 640,
+                "lowest": 300,
+                "highest": 850,
+                "asOf": "2026-01-01",
+            }
+        },
+    },
+    "crmChange": {
+        "source": "crm",
+        "sourceEventId": "case-7-3",
+        "occurredAt": "2026-01-05T10:12:00Z",
+        "event": {"crmChange": {"topic": "COMPLAINT", "code": "OPENED"}},
+    },
+}
+
+EVENT_TAKEN: Final[dict[str, Any]] = {
+    "known": False,
+    "receipt": {
+        "commandId": "6f1c6c9e-3b7e-4a57-9f55-0f0c1f6f8a03",
+        "position": "20293",
+        "consistencyToken": "MjAyOTM.k3Jx0c9nq2w",
+        "replayed": False,
+    },
+}
+
+BRANCH_STATE: Final[dict[str, Any]] = {
+    "id": "QnJhbmNoOjBkNTZjNGE4LTQ4YjMtNWU1Ni05YjQ3LTMwZmYzOGU5ZTg0MQ",
+    "uuid": "0d56c4a8-48b3-5e56-9b47-30ff38e9e841",
+    "version": 41,
+    "name": "Harbour",
+    "city": "Praha",
+    "country": "CZ",
+    "services": ["CASH", "ADVICE"],
+    "capacity": 40,
+    "occupancy": 7,
+    "open": True,
+    "day": "2026-01-05",
+    "queues": [
+        {
+            "service": "CASH",
+            "length": 3,
+            "counters": 1,
+            "estimatedWaitSeconds": 540,
+            "observedWaitSeconds": 412,
+        },
+        {
+            "service": "ADVICE",
+            "length": 0,
+            "counters": 0,
+            "estimatedWaitSeconds": None,
+            "observedWaitSeconds": None,
+        },
+    ],
+    "staff": [{"role": "TELLER", "present": 2, "scheduled": 3}],
+    "occurredAt": "2026-01-05T10:20:00Z",
+    "position": "20311",
+}
+
+JOB: Final[dict[str, Any]] = {
+    "id": "6f1c6c9e-3b7e-4a57-9f55-0f0c1f6f8a04",
+    "state": "SUCCEEDED",
+    "training": {
+        "until": "2026-01-01",
+        "since": None,
+        "testedUntil": None,
+        "labelDays": 7,
+    },
+    "trainer": "ada",
+    "startedAt": "2026-01-05T10:20:00Z",
+    "endedAt": "2026-01-05T10:20:41Z",
+    "model": {
+        "artefactSha256": "94037d54" + "0" * 56,
+        "rows": 48211,
+        "metrics": {"auc": 0.981, "averagePrecision": 0.74, "recallAt01PercentFpr": 0.62},
+        "knownBefore": False,
+    },
+    "problem": None,
+}
+
 
 def _problem(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
     return {

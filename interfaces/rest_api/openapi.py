@@ -14,6 +14,7 @@ from graphql import GraphQLSchema
 from starlette.routing import BaseRoute
 
 from interfaces.access.caller import SCOPES
+from interfaces.external_events import PUSH_EVENT_INPUT, SAID_OTHERWISE
 from interfaces.rest_api.asking import FRAGMENTS
 from interfaces.rest_api.described import PROBLEM
 from interfaces.rest_api.shapes import Shapes
@@ -55,6 +56,7 @@ def openapi(routers: Sequence[APIRouter], schema: GraphQLSchema) -> bytes:
     schemas = components.setdefault("schemas", {})
     shapes = Shapes(schema)
     shapes.named["Problem"] = PROBLEM
+    shapes.given(PUSH_EVENT_INPUT, called="ReportedEvent", without=SAID_OTHERWISE)
     for name in sorted(set(_referred(told["paths"]))):
         if name in FRAGMENTS:
             shapes.fragment(name)

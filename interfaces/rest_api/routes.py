@@ -1,8 +1,10 @@
 """All routes under /v1, and how they come into the application."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from graphql import GraphQLEnumType, GraphQLSchema
@@ -11,17 +13,22 @@ from starlette.responses import Response
 from interfaces.graphql_api.context import Serving
 from interfaces.graphql_api.schema import BankSchema
 from interfaces.problems import KNOWN, status_of
-from interfaces.rest_api import alerts, customers
+from interfaces.rest_api import alerts, branches, customers, events, training
 from interfaces.rest_api.answering import (
-    asking,
+    JSON,
     malformed_response,
     problem_response,
-    shown,
 )
-from interfaces.rest_api.asking import Problem, found, problems_of
+from interfaces.rest_api.asking import Problem, found, graphql_of, problems_of
 from interfaces.rest_api.openapi import PREFIX, openapi
 
-ROUTERS: Final = (customers.router, alerts.router)
+ROUTERS: Final = (
+    customers.router,
+    events.router,
+    alerts.router,
+    branches.router,
+    training.router,
+)
 
 
 class DocumentsDiffer(Exception):
@@ -30,7 +37,7 @@ class DocumentsDiffer(Exception):
 
 def include_rest(app: FastAPI, serving: Serving, schema: BankSchema) -> None:
     """Answer REST in this application."""
-    graphql = schema._schema  # noqa: SLF001 -- the library has no other way to it
+    graphql = graphql_of(schema)
     if wrong := problems_of(graphql):
         raise DocumentsDiffer("; ".join(wrong))
     said = openapi(ROUTERS, graphql)
@@ -44,7 +51,10 @@ def include_rest(app: FastAPI, serving: Serving, schema: BankSchema) -> None:
     app.add_api_route(f"{PREFIX}/problems/{{code}}", _meanings(graphql), include_in_schema=False)
     app.add_exception_handler(Problem, problem_response)
     app.add_exception_handler(RequestValidationError, malformed_response)
-    app.state.asking = asking(serving, schema)
+    # What REST asks was written here: it is no ad-hoc document, whoever asks.
+    app.state.serving = replace(serving, trusted=None)
+    app.state.schema = schema
+    app.state.jobs = training.Jobs(serving.system)
 
 
 def _meanings(schema: GraphQLSchema) -> Callable[[str], Awaitable[Response]]:
@@ -56,6 +66,10 @@ def _meanings(schema: GraphQLSchema) -> Callable[[str], Awaitable[Response]]:
 
     async def meaning(code: str) -> Response:
         words = found(meanings.get(code), "problem")
-        return shown({"code": code, "status": status_of(code), "meaning": words})
+        return _public({"code": code, "status": status_of(code), "meaning": words})
 
     return meaning
+
+
+def _public(body: Any) -> Response:
+    return Response(msgspec.json.encode(body), media_type=JSON)

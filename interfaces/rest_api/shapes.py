@@ -4,7 +4,7 @@ The OpenAPI description thus says of a field what GraphQL says of it, in the sam
 say anything else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from graphql import (
@@ -65,14 +65,18 @@ class Shapes:
             self.named[name] = self._selected(type_, node.selection_set)
         return reference(name)
 
-    def given(self, name: str) -> Shape:
-        """What an input type takes, under its name."""
+    def given(
+        self, name: str, *, called: str | None = None, without: Collection[str] = ()
+    ) -> Shape:
+        """What an input type takes, under its name or another, and without what a route is told
+        otherwise."""
+        called = called or name
         type_ = self._schema.type_map[name]
         assert isinstance(type_, GraphQLInputObjectType)
-        if name not in self.named:
-            self.named[name] = {}
-            self.named[name] = self._input(type_)
-        return reference(name)
+        if called not in self.named:
+            self.named[called] = {}
+            self.named[called] = self._input(type_, without)
+        return reference(called)
 
     def enum(self, name: str) -> Shape:
         type_ = self._schema.type_map[name]
@@ -128,19 +132,21 @@ class Shapes:
     def _leaf(self, type_: Any) -> Shape:
         return self.enum(type_.name) if is_enum_type(type_) else dict(_SCALARS[type_.name])
 
-    def _input(self, type_: GraphQLInputObjectType) -> Shape:
+    def _input(self, type_: GraphQLInputObjectType, without: Collection[str]) -> Shape:
+        fields = {name: f for name, f in type_.fields.items() if name not in without}
         shape: Shape = {
             "type": "object",
             "description": type_.description,
             "properties": {
                 name: _described(self._taken(field.type), field.description)
-                for name, field in type_.fields.items()
+                for name, field in fields.items()
             },
             "additionalProperties": False,
         }
-        if type_.is_one_of:
+        definition = (type_.extensions or {}).get("strawberry-definition")
+        if type_.is_one_of or getattr(definition, "is_one_of", False):
             return shape | {"minProperties": 1, "maxProperties": 1}
-        needed = [name for name, field in type_.fields.items() if is_required_input_field(field)]
+        needed = [name for name, field in fields.items() if is_required_input_field(field)]
         return shape | ({"required": needed} if needed else {})
 
     def _taken(self, type_: Any) -> Shape:
