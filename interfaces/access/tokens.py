@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http.client import HTTPException
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from joserfc.errors import (
@@ -22,7 +22,7 @@ from joserfc.errors import (
     JoseError,
     UnsupportedAlgorithmError,
 )
-from joserfc.jwk import Key, KeySet, RSAKey
+from joserfc.jwk import JWKRegistry, Key, KeySet, RSAKey
 from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
 from joserfc.jwt import JWTClaimsRegistry
 
@@ -190,8 +190,10 @@ class FetchedKeys:
             if not is_safe_to_fetch(jwks):
                 raise ValueError("its keys are not at an address of HTTPS")
             self._jwks = jwks
-        keys = KeySet.import_key_set(cast(Any, _fetched(self._jwks)))
-        return KeySet([key for key in keys if _is_fit(key)])
+        found = [key for said in _fetched(self._jwks)["keys"] if (key := _key(said)) is not None]
+        if not found:
+            raise ValueError("there is no key among them that could sign a token")
+        return KeySet(found)
 
 
 class _Registry(JWSRegistry):
@@ -224,11 +226,16 @@ def _fetched(url: str) -> dict[str, Any]:
     return found
 
 
-def _is_fit(key: Key) -> bool:
-    """A key that only the issuer can sign with, and that is long enough (RFC 7518, 3.3)."""
+def _key(said: Any) -> Key | None:
+    """A key that only the issuer can sign with, and that is long enough (RFC 7518, 3.3). One that
+    is not understood is passed over (RFC 7517, section 5)."""
+    try:
+        key = JWKRegistry.import_key(said)
+    except (JoseError, ValueError, KeyError, TypeError, AttributeError):
+        return None
     if isinstance(key, RSAKey):
-        return key.raw_value.key_size >= _RSA_BITS
-    return key.key_type in ("EC", "OKP")
+        return key if key.raw_value.key_size >= _RSA_BITS else None
+    return key if key.key_type in ("EC", "OKP") else None
 
 
 def _taken_apart(token: str) -> CompactSignature:
