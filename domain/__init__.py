@@ -30,6 +30,7 @@ from domain.holding import (
     record_screening_result,
     restrict_customer,
 )
+from domain.loan import LoanCase, add_loan_guarantor, disburse_loan, draft_loan
 from domain.risk.alert import RiskAlert
 from domain.risk.policy import RiskPolicy
 from domain.signals import CustomerSignals, push_event
@@ -46,6 +47,7 @@ AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
     CustomerSignals,
     AccessJournal,
     Branch,
+    LoanCase,
 )
 """Every aggregate of the bank: what records, replays and verifies knows them from here alone.
 
@@ -75,6 +77,9 @@ JOINT_DECISIONS: tuple[Handler, ...] = (
     confirm_alert,
     dismiss_alert,
     push_event,
+    draft_loan,
+    add_loan_guarantor,
+    disburse_loan,
 )
 """What is decided over several streams at once."""
 

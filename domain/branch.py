@@ -20,7 +20,7 @@ from typing import Final, Self, TypeVar, assert_never, get_args
 from uuid import UUID
 
 from domain.aggregate import Aggregate, command, recorded_as
-from domain.refusal import AlreadyExists, NotFound, Refusal
+from domain.refusal import AlreadyExists, HappenedBefore, NotFound, Refusal
 from domain.value import changed, value
 
 K = TypeVar("K")
@@ -525,11 +525,6 @@ class TicketNotThere(Refusal):
 class NobodyWaits(Refusal):
     code = "NOBODY_WAITS"
     message = "nobody waits for what the counter serves"
-
-
-class HappenedBefore(Refusal):
-    code = "OUT_OF_ORDER"
-    message = "that is earlier than what came before it"
 
 
 class NameMissing(Refusal):

@@ -33,6 +33,11 @@ class AlreadyExists(Refusal):
     message = "that id is taken"
 
 
+class HappenedBefore(Refusal):
+    code = "OUT_OF_ORDER"
+    message = "that is earlier than what came before it"
+
+
 class VersionConflict(Refusal):
     code = "VERSION_CONFLICT"
     message = "it has changed since the version you expected: read it, then use a new command id"

@@ -18,6 +18,7 @@ from domain.account import (
 )
 from domain.aggregate import command
 from domain.decision import Decision, History, deciding
+from domain.loan import LoanEvent
 from domain.money import Money
 from domain.refusal import NotFound, Refusal
 from domain.spending import CardSpendingEvent
@@ -101,8 +102,10 @@ def make_transfer(command: Transfer, history: History) -> Decision:
 def reverse_movement(command: ReverseMovement, history: History) -> Decision:
     history.state(Account, command.account_id).require_known()
     written = history.written_by(command.original_id)
-    if any(isinstance(event, CardSpendingEvent) for _, event in written):
-        raise NotReversible  # merchants reverse and refund: the card's spending must know of it
+    if any(isinstance(event, CardSpendingEvent | LoanEvent) for _, event in written):
+        # Merchants reverse and refund, and what was borrowed is paid back: the card's spending, or
+        # the loan, must know of it.
+        raise NotReversible
     originals = list(_movements(written))
     if all(account_id != command.account_id for account_id, _ in originals):
         raise NotFound

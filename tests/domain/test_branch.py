@@ -34,7 +34,6 @@ from domain.branch import (
     CounterOpened,
     CountVisitors,
     FinishServing,
-    HappenedBefore,
     IssueTicket,
     NameMissing,
     NobodyWaits,
@@ -73,7 +72,7 @@ from domain.branch import (
     VisitorsCounted,
     VisitorsMalformed,
 )
-from domain.refusal import AlreadyExists, NotFound, Refusal
+from domain.refusal import AlreadyExists, HappenedBefore, NotFound, Refusal
 from tests.examples import ADA
 from tests.scenario import given
 
