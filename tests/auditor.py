@@ -16,7 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain import account as a
-from domain import authorizing, holding, transfer
+from domain import authorizing, holding, loan, transfer
 from domain.aggregate import permanent_name
 from domain.branch import (
     BranchClosed,
@@ -175,6 +175,19 @@ class CardPage:
 
 
 @dataclass
+class LoanPage:
+    """One loan: how it stands, and what would be paid where."""
+
+    account_id: UUID
+    requested: Money
+    stage: str = "DRAFT"
+    missing: list[str] = field(default_factory=list)
+    guarantors: list[UUID] = field(default_factory=list)
+    offered: Money | None = None
+    accepted: bool = False
+
+
+@dataclass
 class AuthorizationPage:
     """One authorization. A single message is debited at once, and `left` of it may be paid back."""
 
@@ -193,6 +206,8 @@ class Auditor:
         self.pages: dict[UUID, Page] = {}
         self.moved: dict[UUID, list[Moved]] = {}
         self.by_cards: set[UUID] = set()
+        self.by_loans: set[UUID] = set()
+        self.loans: dict[UUID, LoanPage] = {}
         self.holds: list[tuple[UUID, UUID]] = []
         """Every (account, hold) there ever was, resolved ones too."""
         self.spend_controls: set[tuple[UUID, UUID]] = set()
@@ -262,6 +277,13 @@ class Auditor:
                 return self._accepts_transfer(command)
             case transfer.ReverseMovement():
                 return self._accepts_reversal(command)
+            case loan.DisburseLoan(case_id=case_id, booking_date=booked):
+                case = self.loans.get(case_id)
+                if case is None or case.stage != "OFFER" or not case.accepted:
+                    return False
+                assert case.offered is not None
+                # Whether the customer may be lent to is not this auditor's to judge.
+                return None if self.pages[case.account_id].takes(case.offered, booked) else False
             case authorizing.ClearCardTransaction() | authorizing.ClearCardRefund():
                 page = self._page_of(command)
                 return page is not None and self._must_post(page, command.amount, command)
@@ -385,8 +407,8 @@ class Auditor:
 
     def _accepts_reversal(self, command: transfer.ReverseMovement) -> bool:
         moved = self.moved.get(command.original_id, [])
-        if command.original_id in self.by_cards:
-            return False  # merchants reverse and refund
+        if command.original_id in self.by_cards | self.by_loans:
+            return False  # merchants reverse and refund; what was borrowed is paid back
         return any(m.account_id == command.account_id for m in moved) and all(
             m.what not in {"REVERSAL", "WAIVER", "ESCHEAT"}
             and self._undoable(
@@ -616,6 +638,11 @@ class Auditor:
             case transfer.WaiveFee(account_id=account_id, original_id=original_id):
                 (m,) = self.moved[original_id]
                 yield Moved(account_id, -m.minor, "WAIVER")
+            case loan.DisburseLoan(case_id=case_id):
+                case = self.loans[case_id]
+                assert case.offered is not None
+                self.by_loans.add(command_id)
+                yield Moved(case.account_id, case.offered.minor, "LOAN")
             case _ if hasattr(command, "card_id"):
                 yield from self._moves_of_card(command, command_id)
             case _:
@@ -742,6 +769,10 @@ class Auditor:
                 self.champions.append(artefact)
             case RiskModelRetired(artefact_sha256=artefact):
                 self.champions = [other for other in self.champions if other != artefact]
+            case loan.LoanDrafted(account_id=account_id, requested=requested):
+                self.loans[stream_id] = LoanPage(account_id=account_id, requested=requested)
+            case _ if isinstance(event, loan.LoanEvent):
+                self._note_loan(self.loans[stream_id], event)
             case CounterOpened(counter=counter):
                 self.counters.add((stream_id, counter))
             case CounterClosed(counter=counter):
@@ -783,6 +814,31 @@ class Auditor:
                 self.pages[stream_id].blocks.pop(restriction_id, None)
             case _:
                 pass
+
+    @staticmethod
+    def _note_loan(case: LoanPage, event: Any) -> None:
+        match event:
+            case loan.LoanApplied():
+                case.stage = "APPLIED"
+            case loan.LoanGuarantorAdded(guarantor_id=guarantor_id):
+                case.guarantors.append(guarantor_id)
+            case loan.LoanGuarantorReleased(guarantor_id=guarantor_id):
+                case.guarantors.remove(guarantor_id)
+            case loan.LoanDocumentsRequested(kinds=kinds):
+                case.stage = "DOCUMENTS"
+                case.missing += [kind for kind in kinds if kind not in case.missing]
+            case loan.LoanDocumentReceived(kind=kind):
+                case.missing.remove(kind)
+            case loan.LoanUnderwritingBegun():
+                assert not case.missing
+                case.stage = "UNDERWRITING"
+            case loan.LoanOffered(underwriter=underwriter, approver=approver, amount=amount):
+                assert underwriter != approver
+                case.stage, case.offered = "OFFER", amount
+            case loan.LoanOfferAccepted():
+                case.accepted = True
+            case _:
+                case.stage = "ENDED"
 
     def _check_event(
         self, stream_id: UUID, event: Any, before: dict[UUID, int], events: Sequence[Any]

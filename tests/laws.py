@@ -84,6 +84,21 @@ from domain.card import (
 )
 from domain.customer import ApproveKyc, CustomerKind, RegisterCustomer, SubmitKycEvidence
 from domain.holding import CloseCustomer, LiftCustomerRestriction, OpenAccount
+from domain.loan import (
+    AcceptLoanOffer,
+    AddLoanGuarantor,
+    ApplyForLoan,
+    ApproveLoan,
+    BeginUnderwriting,
+    DeclineLoan,
+    DisburseLoan,
+    DraftLoan,
+    LoanCase,
+    ReceiveLoanDocument,
+    ReleaseLoanGuarantor,
+    RequestLoanDocuments,
+    WithdrawLoan,
+)
 from domain.money import Money
 from domain.personal import Unsealed
 from domain.refusal import Refusal
@@ -105,6 +120,7 @@ from tests.strategies import (
     CUSTOMERS,
     FIRST_DAY,
     INSTANTS,
+    LOANS,
     RULES,
     commands,
 )
@@ -347,6 +363,14 @@ def _tickets(*statuses: str) -> Callable[[Auditor], Targets]:
     )
 
 
+def _loans(*stages: str) -> Callable[[Auditor], Targets]:
+    return lambda books: (
+        {"case_id": case_id, "occurred_at": INSTANTS[-1]}
+        for case_id, case in books.loans.items()
+        if case.stage in stages
+    )
+
+
 TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     ReverseMovement: _movements,
     WaiveFee: lambda books: _movements(books, "FEE"),
@@ -387,6 +411,34 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
         {"branch_id": branch, "counter": counter, "occurred_at": INSTANTS[-1]}
         for branch, counter in sorted(books.counters)
     ),
+    DraftLoan: lambda books: (
+        {"case_id": case_id, "account_id": ACCOUNTS[0], "customer_id": CUSTOMERS[0]}
+        for case_id in LOANS
+        if case_id not in books.loans
+    ),
+    ApplyForLoan: _loans("DRAFT"),
+    AddLoanGuarantor: _loans("DRAFT", "APPLIED", "DOCUMENTS", "UNDERWRITING"),
+    ReleaseLoanGuarantor: lambda books: (
+        {"case_id": case_id, "guarantor_id": guarantor, "occurred_at": INSTANTS[-1]}
+        for case_id, case in books.loans.items()
+        for guarantor in case.guarantors
+    ),
+    RequestLoanDocuments: _loans("APPLIED"),
+    ReceiveLoanDocument: lambda books: (
+        {"case_id": case_id, "kind": kind, "occurred_at": INSTANTS[-1]}
+        for case_id, case in books.loans.items()
+        for kind in case.missing
+    ),
+    BeginUnderwriting: _loans("DOCUMENTS"),
+    ApproveLoan: lambda books: (
+        {"case_id": case_id, "amount": case.requested, "occurred_at": INSTANTS[-1]}
+        for case_id, case in books.loans.items()
+        if case.stage == "UNDERWRITING"
+    ),
+    AcceptLoanOffer: _loans("OFFER"),
+    DeclineLoan: _loans("APPLIED", "DOCUMENTS", "UNDERWRITING"),
+    WithdrawLoan: _loans("DRAFT", "APPLIED", "DOCUMENTS", "UNDERWRITING", "OFFER"),
+    DisburseLoan: _loans("OFFER"),
     StartServing: _tickets("CALLED"),
     FinishServing: _tickets("SERVING"),
     RecordNoShow: _tickets("CALLED"),
@@ -400,12 +452,17 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
 }
 """What the commands that make no sense before something else has happened could be about."""
 
+LENDING = (*LoanCase.commands, DraftLoan, AddLoanGuarantor, DisburseLoan)
+
+APART = frozenset({*Branch.commands, *LENDING})
+"""What has a machine of its own: beside everything else, little would come of it."""
+
 ENDING = {ActivateAccount, RestrictAccount, MarkDormant, CloseAccount}
 """Commands after which less is possible."""
 
 MONEY = (
     *(cls for cls in Account.commands if cls not in ENDING),
-    *TARGETS,
+    *(cls for cls in TARGETS if cls not in APART),
     *(Transfer, CreditAccount, PlaceHold, PlaceHold, AdjustHold, CaptureHold),
 )
 
@@ -430,7 +487,7 @@ AT_A_BRANCH = (
     *(RecordNoShow, TransferTicket),
 )
 
-AROUND = (RecordReads, *Branch.commands)
+AROUND = (RecordReads,)
 """What happens beside accounts and cards, and says nothing of them: the bank is not asked for it
 among everything else, of which it would only leave less."""
 
@@ -456,6 +513,10 @@ class CardLaws(Laws):
 
 class QuietLaws(Laws):
     """Asked for what moves no money: tokens in wallets, limits, PINs, and models of risk."""
+
+
+class LoanLaws(Laws):
+    """Asked for loans, and for what is done with the money or stands in the way of it."""
 
 
 class LawsAround(Laws):
@@ -488,11 +549,26 @@ class BranchLaws(Laws):
 
 
 for _machine, _asked in (
-    (BankLaws, (*(c for c in HANDLERS if c not in AROUND), *sorted(MONEY, key=permanent_name))),
+    (
+        BankLaws,
+        (
+            *(c for c in HANDLERS if c not in AROUND and c not in APART),
+            *sorted(MONEY, key=permanent_name),
+        ),
+    ),
     (CardLaws, BY_CARD),
     (QuietLaws, WITHOUT_MONEY),
-    (LawsAround, tuple(c for c in AROUND if c not in Branch.commands)),
+    (LawsAround, AROUND),
     (BranchLaws, AT_A_BRANCH),
+    (
+        LoanLaws,
+        (
+            *LENDING,
+            *(ApplyForLoan, RequestLoanDocuments, *[ReceiveLoanDocument] * 2) * 2,
+            *(BeginUnderwriting, ApproveLoan, AcceptLoanOffer, DisburseLoan) * 4,
+            *(WithdrawCash, ReverseMovement, RestrictAccount),
+        ),
+    ),
 ):
     for _number, _cls in enumerate(_asked):
         setattr(_machine, f"rule_{_number}", _rule_of(_cls))

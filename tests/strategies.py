@@ -23,6 +23,7 @@ from domain.authorizing import Proof
 from domain.branch import Branch
 from domain.card import Card, CardExpiry, Only
 from domain.customer import Customer
+from domain.loan import LoanCase
 from domain.money import MINOR_MAX, Money
 from domain.personal import Personal, Retention, Unsealed
 from domain.postings import GL, Posting, transfer_postings
@@ -60,6 +61,7 @@ CUSTOMERS = POOLS[Customer]
 ACCOUNTS = POOLS[Account]
 CARDS = POOLS[Card]
 BRANCHES = POOLS[Branch]
+LOANS = POOLS[LoanCase]
 RESTRICTIONS = ids(0xB, 2)
 CONTROLS = ids(0xE, 1)
 WALLET_TOKENS = ids(0xD, 3)
@@ -181,6 +183,10 @@ _BY_NAME: dict[str, Strategy] = {
     "approver": st.sampled_from(["chief", "chief", "chief", "trainer"]),
     "publisher": st.sampled_from(["chief", "chief", "chief", " "]),
     "value": st.sampled_from([0.05, 0.2, 0.3]),
+    "kinds": st.sampled_from([*[("PAYSLIP",), ("PAYSLIP", "LEASE")] * 3, (), ("payslip",)]),
+    "term_months": st.sampled_from([*[60] * 8, 0]),
+    "rate_basis_points": st.sampled_from([*[590] * 8, 10_001]),
+    "underwriter": st.sampled_from([*["underwriter"] * 4, "chief", ""]),
     "services": st.sampled_from([*[("CASH", "ADVICE")] * 4, ("CASH",), (), ("cash",)]),
     "service": st.sampled_from(["CASH", "CASH", "ADVICE", "CARDS"]),
     "counter": st.sampled_from(["1", "1", "2", ""]),

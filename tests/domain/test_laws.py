@@ -7,13 +7,14 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from domain import AGGREGATES
 from domain.aggregate import permanent_name
-from tests.laws import BankLaws, BranchLaws, CardLaws, Laws, LawsAround, QuietLaws
+from tests.laws import BankLaws, BranchLaws, CardLaws, Laws, LawsAround, LoanLaws, QuietLaws
 
 TestTheLawsOfTheBank = BankLaws.TestCase
 TestTheLawsOfCards = CardLaws.TestCase
 TestTheLawsOfWhatMovesNoMoney = QuietLaws.TestCase
 TestTheLawsOfWhatHappensAround = LawsAround.TestCase
 TestTheLawsOfBranches = BranchLaws.TestCase
+TestTheLawsOfLoans = LoanLaws.TestCase
 
 
 def seeded(laws: type[Laws], reached: Counter[str]) -> type[Laws]:
@@ -24,7 +25,11 @@ def seeded(laws: type[Laws], reached: Counter[str]) -> type[Laws]:
 def test_arbitrary_commands_reach_every_event() -> None:
     reached: Counter[str] = Counter()
     # Few examples for each of many seeds: after the first ten, Hypothesis mostly varies old ones.
-    machines = (*(BankLaws, BankLaws, CardLaws, QuietLaws) * 7, *[LawsAround] * 4, *[BranchLaws] * 6)
+    machines = (
+        *(BankLaws, BankLaws, CardLaws, QuietLaws) * 7,
+        *[LawsAround] * 4,
+        *(BranchLaws, LoanLaws) * 6,
+    )
     for number, laws in enumerate(machines):
         run_state_machine_as_test(
             seed(number)(seeded(laws, reached)),
