@@ -65,11 +65,15 @@ _PAGE: Final = """<!doctype html>
 
 
 def create_app(
-    system: System, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    system: System,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    hub: Hub | None = None,
 ) -> ASGIApp:
     """The application over a running bank, which belongs to the caller and outlives it.
 
-    `clock` tells the day of a command that says none.
+    `clock` tells the day of a command that says none. `hub` tells what happens to whoever listens;
+    who gives one can stop it.
     """
     settings = system.settings
     issuer = BuiltInIssuer(
@@ -87,8 +91,7 @@ def create_app(
         authentication=Authentication.of(settings, issuer),
         trusted=_trusted(settings, schema),
     )
-    hub = Hub(system.log, as_application(system.url))
-    operations = Operations(serving, schema, hub)
+    operations = Operations(serving, schema, hub or new_hub(system))
     graphql = graphql_endpoint(serving, schema, EventStreams(operations))
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.append(Route(_GRAPHQL, graphql))  # for those who add a slash
@@ -115,6 +118,10 @@ def create_app(
 def _trusted(settings: Settings, schema: BankSchema) -> TrustedDocuments | None:
     file = settings.trusted_documents
     return trusted_documents(schema.core, file) if file is not None else None
+
+
+def new_hub(system: System) -> Hub:
+    return Hub(system.log, as_application(system.url))
 
 
 def _needs_nobody(settings: Settings) -> Callable[[Scope], bool]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import uvicorn
 
-from interfaces.app import create_app
+from interfaces.app import create_app, new_hub
 from interfaces.garbage import spare_what_stays
 from interfaces.graphql_api.limits import BODY_BYTES
 from interfaces.live.transport import Sockets
@@ -31,9 +31,10 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, system: System, tls: ssl.SSLContext | None = None) -> None:
+        self._hub = new_hub(system)
         super().__init__(
             uvicorn.Config(
-                create_app(system),
+                create_app(system, hub=self._hub),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -50,6 +51,11 @@ class Server(uvicorn.Server):
         """Begin to answer. What has been made by now, the schema above all, stays to the end."""
         await super().startup(sockets)
         spare_what_stays()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is in flight; what would go on for ever ends first."""
+        await self._hub.stop()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -7,8 +7,8 @@ is shown, which may be a moment later; its `meta` says which moment.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Annotated, Any, Final, TypeVar, cast
 from uuid import UUID
 
 import strawberry
@@ -31,7 +31,7 @@ from interfaces.live.heard import Heard, Watch
 from projections.branches import BRANCHES, BranchRow
 from projections.fraud_alerts import FRAUD_ALERTS
 
-W = TypeVar("W", bound=Watch)
+F = TypeVar("F", bound=Callable[..., Any])
 
 STREAMS_MAX: Final = 100
 EVERYTHING: Final = "*"
@@ -41,17 +41,11 @@ _SEVERITIES: Final = tuple(AlertSeverity)
 class Events(Watch):
     """Records as they are stored, of some streams or of all events of some aggregates."""
 
-    shows_read_models = False
-
     def __init__(self, topics: Collection[str] | None, streams: Collection[UUID] | None) -> None:
         self.topics = topics
-        self._streams = streams
+        self.streams = streams
 
-    @property
-    def streams(self) -> Collection[UUID] | None:
-        return self._streams
-
-    def told(self, heard: Heard) -> Event:
+    async def told(self, heard: Heard) -> Event:
         return Event.of(heard.stored, heard.envelope)
 
 
@@ -63,7 +57,7 @@ class FraudAlertsRaised(Watch):
     def __init__(self, least: AlertSeverity) -> None:
         self._wanted = frozenset(_SEVERITIES[_SEVERITIES.index(least) :])
 
-    def told(self, heard: Heard) -> FraudAlert | None:
+    async def told(self, heard: Heard) -> FraudAlert | None:
         row = FRAUD_ALERTS.fold(None, heard.recorded, (heard.stored.stream_id,))
         return FraudAlert.of(row) if row.severity in self._wanted else None
 
@@ -76,42 +70,40 @@ class BranchChanges(Watch):
     def __init__(self, context: Context, branch_id: UUID) -> None:
         self._read_models = context.system.read_models
         self._log = context.system.log
-        self._streams = (branch_id,)
+        self._key = self.streams = (branch_id,)
         self._row: BranchRow | None = None
-
-    @property
-    def streams(self) -> Collection[UUID]:
-        return self._streams
 
     async def begin(self, position: int) -> None:
         """A branch has thousands of events a day: what is in its row need not be read again, unless
         that is already of a later moment."""
         async with self._read_models.snapshot() as now:
-            row = await now.get(BRANCHES, *self._streams)
+            row = await now.get(BRANCHES, *self._key)
         if row is not None and row.position > position:
             row = None
         self._row = await asyncio.to_thread(self._folded, row, position)
 
     def _folded(self, row: BranchRow | None, position: int) -> BranchRow | None:
-        key = (self._streams[0],)
-        for stored in self._log.stream(key[0], after=row.version if row is not None else 0):
+        (branch_id,) = self._key
+        for stored in self._log.stream(branch_id, after=row.version if row is not None else 0):
             if stored.position > position:
                 break
-            row = BRANCHES.fold(row, Heard.of(stored, self._log.codec).recorded, key)
+            row = BRANCHES.fold(row, Heard(stored, self._log.codec).recorded, self._key)
         return row
 
-    def told(self, heard: Heard) -> Branch:
-        self._row = BRANCHES.fold(self._row, heard.recorded, (self._streams[0],))
+    async def told(self, heard: Heard) -> Branch:
+        self._row = BRANCHES.fold(self._row, heard.recorded, self._key)
         return Branch.of(self._row)
 
 
 # --- fields ---------------------------------------------------------------------------------------
 
 
-def _subscription(description: str, shown_as: Any, needs: Scope | None = None) -> Any:
-    return strawberry.subscription(
+def _subscription(description: str, shown_as: Any, needs: Scope | None = None) -> Callable[[F], F]:
+    """The resolver says what is followed; `shown_as` is what is told each time."""
+    decorator = strawberry.subscription(
         description=description, graphql_type=shown_as, directives=declared(needs)
     )
+    return cast(Callable[[F], F], decorator)
 
 
 @strawberry.type

@@ -8,24 +8,24 @@ has gone it ends.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import fields
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
 
+from application.codec import Codec
 from application.event_log import EventLog, LogUnavailable, StoredRecord
 from interfaces.live.channels import Channel, Stopped, Telling
-from interfaces.live.heard import Heard, Watch
+from interfaces.live.heard import ANYTHING, Heard, Watch, named_customer, of_customer
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_ALL: Final = ""
-"""In place of a name: whatever it is."""
 
 STRETCH: Final = 2000
 """So many records are read at once by whoever follows."""
@@ -58,8 +58,10 @@ class Hub:
         self._running: dict[Channel, asyncio.Task[None]] = {}
         self._concerned: defaultdict[Hashable, dict[Channel, None]] = defaultdict(dict)
         self._names: dict[Channel, Sequence[Hashable]] = {}
-        """Under which names a channel is among the concerned: streams, or names of events."""
+        """Under what a channel is among the concerned: see `Watch.heard_under`."""
+        self._of_customers: set[Channel] = set()
         self._lingering: dict[Hashable, asyncio.TimerHandle] = {}
+        self._naming = frozenset(_names_of_what_names_a_customer(log.codec))
         self._position = 0
         self._bell = asyncio.Event()
         self._thread: ThreadPoolExecutor | None = None
@@ -119,16 +121,14 @@ class Hub:
 
     def joined(self, channel: Channel) -> None:
         self._leave(channel)
-        watch = channel.watch
-        if watch.streams is not None:
-            names: Iterable[Hashable] = watch.streams
-        else:
-            names = watch.topics if watch.topics is not None else (_ALL,)
-        self._names[channel] = names = tuple(names)
+        if channel.watch.customer is not None:
+            self._of_customers.add(channel)
+        self._names[channel] = names = tuple(channel.watch.heard_under())
         for name in names:
             self._concerned[name][channel] = None
 
     def _leave(self, channel: Channel) -> None:
+        self._of_customers.discard(channel)
         for name in self._names.pop(channel, ()):
             self._concerned[name].pop(channel, None)
             if not self._concerned[name]:
@@ -196,17 +196,25 @@ class Hub:
 
     def _deliver(self, stored: Sequence[StoredRecord]) -> None:
         for record in stored:
-            concerned = [
-                *self._concerned.get(_ALL, ()),
-                *self._concerned.get(record.topic, ()),
-                *self._concerned.get(record.stream_id, ()),
-            ]
-            if concerned:
-                heard = Heard.of(record, self._log.codec)
-                for channel in concerned:
-                    channel.hear(heard)
+            heard = Heard(record, self._log.codec)
+            for channel in self._whom_it_concerns(heard):
+                channel.hear(heard)
         if stored:
             self._position = stored[-1].position
+
+    def _whom_it_concerns(self, heard: Heard) -> Iterable[Channel]:
+        concerned = self._concerned
+        topic, stream_id = heard.stored.topic, heard.stored.stream_id
+        found = [
+            *concerned.get(ANYTHING, ()),
+            *concerned.get(topic, ()),
+            *concerned.get(stream_id, ()),
+        ]
+        if self._of_customers and topic in self._naming:
+            named = named_customer(heard.envelope.data)
+            by_name = concerned.get(of_customer(named), ()) if named is not None else ()
+            found += [channel for channel in by_name if channel not in found]
+        return found
 
     async def _hear_of_appends(self) -> None:
         """Ring whenever anybody has appended. Without this it would be heard within a second."""
@@ -238,12 +246,8 @@ class Hub:
             position = stored[-1].position if stored else after
         else:
             stored, position = self._log.told(watch.topics, after, LOOKED_THROUGH)
-        streams = watch.streams
-        return [
-            Heard.of(record, self._log.codec)
-            for record in stored
-            if streams is None or record.stream_id in streams
-        ], position
+        heard = [Heard(record, self._log.codec) for record in stored]
+        return [each for each in heard if watch.concerns(each)], position
 
     async def _in_thread(self, blocking: Callable[..., T], *given: Any) -> T:
         assert self._thread is not None
@@ -257,3 +261,10 @@ class Hub:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.shutdown(wait=False)
+
+
+def _names_of_what_names_a_customer(codec: Codec) -> Iterator[str]:
+    """Of the others none has to be decoded to know whom it concerns."""
+    for cls, kind in codec.kinds.items():
+        if {"customer_id", "attempt"} & {f.name for f in fields(cls)}:
+            yield kind.name

@@ -217,7 +217,7 @@ class _Subscription:
         return watch
 
     async def frame(self, watch: Watch, heard: Heard) -> Frame | None:
-        happened = watch.told(heard)
+        happened = await watch.told(heard)
         if happened is None:
             return None
         while True:
