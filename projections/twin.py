@@ -172,6 +172,11 @@ class Twin:
             self.streams.add(recorded.stream_id)
             self.rows.apply(recorded)
 
+    def put(self, projection: Projection[Any], row: Any) -> None:
+        """Hold a row that was folded elsewhere: records that it does not show yet may follow."""
+        self.rows.put(projection, row)
+        self._joined([RowChange(projection, (), None, row)])
+
     def fold(self, records: Iterable[Recorded]) -> Self:
         """As `advance` one after the other, for whoever only wants to see where that ends."""
         for recorded in records:
@@ -269,6 +274,23 @@ def difference(
         Difference(path=path, before=from_there[path], after=to_there[path], by=moved[path])
         for path in sorted(moved)
         if from_there[path] != to_there[path]
+    ]
+
+
+def net(twin: Twin, records: Iterable[Recorded]) -> list[Difference]:
+    """What these records change in a twin, all in all. They are folded into it."""
+    before: Document = {}
+    after: Document = {}
+    moved: dict[Path, Recorded] = {}
+    for recorded in records:
+        for change in twin.advance(recorded):
+            before.setdefault(change.path, change.before)
+            after[change.path] = change.after
+            moved[change.path] = recorded
+    return [
+        Difference(path=path, before=before[path], after=after[path], by=moved[path])
+        for path in sorted(moved)
+        if before[path] != after[path]
     ]
 
 
