@@ -41,6 +41,7 @@ from interfaces.live.operations import Operations
 from interfaces.live.sockets import GraphQLSockets
 from interfaces.live.sse import EventStreams
 from interfaces.metrics import Metrics
+from interfaces.origins import Origins
 from interfaces.problems import PROBLEM_JSON, problem
 from interfaces.rest_api.routes import include_rest
 from interfaces.settings import Access, Settings
@@ -112,7 +113,13 @@ def create_app(
         _shortened(app, graphql, sockets), serving.authentication, _needs_nobody(settings)
     )
     hosts = frozenset({settings.host}) if settings.access is Access.OPEN else None
-    return Guard(known, body_bytes=BODY_BYTES, hosts=hosts)
+    return Guard(
+        known,
+        body_bytes=BODY_BYTES,
+        hosts=hosts,
+        origins=Origins(frozenset(settings.cors_origins)),
+        seconds=settings.request_seconds,
+    )
 
 
 def _trusted(settings: Settings, schema: BankSchema) -> TrustedDocuments | None:

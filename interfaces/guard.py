@@ -7,16 +7,18 @@ way to send JSON without the browser asking first. Where a token is needed a pag
 none, as no browser adds one by itself, and any name will do.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
-from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from interfaces.origins import Origins, RawHeaders
 from interfaces.problems import PROBLEM_JSON, problem
+from interfaces.tracing import begin_trace, defective_trace
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +57,28 @@ class TooLarge(Exception):
     """A request's body is longer than allowed."""
 
 
+class TooLong(Exception):
+    """A request was not answered in the time it may take."""
+
+
 class Guard:
     """ASGI middleware. `hosts` are names, besides those of the loopback, that may be asked for;
-    None if any may."""
+    None if any may. `origins` says which web pages may ask, and a request may take `seconds` until
+    its answer begins."""
 
-    def __init__(self, app: ASGIApp, *, body_bytes: int, hosts: frozenset[str] | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        body_bytes: int,
+        hosts: frozenset[str] | None,
+        origins: Origins,
+        seconds: float,
+    ) -> None:
         self._app = app
         self._body_bytes = body_bytes
+        self._origins = origins
+        self._seconds = seconds
         self._hosts = None if hosts is None else _LOOPBACK_NAMES | hosts
         # A client says the same one each time: the whole header is judged once.
         self._is_ours = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._judge_host)
@@ -70,15 +87,25 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        answer = _Answer(scope, send)
         headers = dict(scope["headers"])
+        begin_trace(headers.get(b"traceparent"))
+        answer = _Answer(scope, send, self._origins.headers(headers.get(b"origin")))
         if not self._is_ours(headers.get(b"host", b"")):
             await answer.refuse(421, "MISDIRECTED", "this bank does not answer under that name")
             return
         if _length(headers) > self._body_bytes:
             await answer.refuse(413, "BODY_TOO_LARGE", f"at most {self._body_bytes} bytes")
             return
-        await self._judged(scope, receive, answer)
+        if scope["type"] == "websocket":
+            if not self._origins.may_open(headers):
+                await answer.refuse(403, "FORBIDDEN", "no page from elsewhere may open a socket")
+                return
+            await self._app(scope, receive, answer.send)
+        elif (allowed := self._origins.before(scope["method"], headers)) is not None:
+            await answer.send({"type": "http.response.start", "status": 204, "headers": allowed})
+            await answer.send({"type": "http.response.body", "body": b""})
+        else:
+            await self._judged(scope, receive, answer)
 
     def _judge_host(self, header: bytes) -> bool:
         if self._hosts is None:
@@ -99,29 +126,49 @@ class Guard:
             return message
 
         try:
-            await self._app(scope, bounded, answer.send)
+            await self._timed(scope, bounded, answer)
         except TooLarge:
             await answer.refuse(413, "BODY_TOO_LARGE", f"at most {self._body_bytes} bytes")
+        except TooLong:
+            told = f"no answer within {self._seconds:g} seconds: look whether it happened"
+            await answer.refuse(504, "TIMEOUT", told)
         except Exception:
-            if scope["type"] == "websocket":
-                raise
-            trace_id = uuid4().hex
+            trace_id = defective_trace()
             logger.exception("defect while answering", extra={"trace_id": trace_id})
             await answer.refuse(500, "INTERNAL", "an internal error", trace_id)
 
+    async def _timed(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        """Until the answer begins: then it may go on for as long as somebody listens."""
+        try:
+            async with asyncio.timeout(self._seconds) as timer:
+                answer.timer = timer
+                try:
+                    await self._app(scope, receive, answer.send)
+                finally:
+                    answer.timer = None
+        except TimeoutError:
+            if timer.expired():
+                raise TooLong from None
+            raise
+
 
 class _Answer:
-    """Sends what the app says, with the headers that every answer has."""
+    """Sends what the app says, with the headers that every answer has, and those of CORS."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, origin: RawHeaders) -> None:
         self._scope = scope
         self._send = send
+        self._origin = origin
         self._begun = False
+        self.timer: asyncio.Timeout | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._begun = True
-            message = {**message, "headers": [*message.get("headers", ()), *_RAW_HEADERS]}
+            if self.timer is not None and not self.timer.expired():
+                self.timer.reschedule(None)
+            said = message.get("headers", ())
+            message = {**message, "headers": [*said, *_RAW_HEADERS, *self._origin]}
         await self._send(message)
 
     async def refuse(

@@ -32,6 +32,13 @@ class Access(StrEnum):
     OPEN = "open"
 
 
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
 class ExternalIssuer(BaseModel):
     """Somebody else whose access tokens are believed.
 
@@ -83,6 +90,14 @@ class Settings(BaseModel):
     `trusted_documents` (LEDGERTWIN_TRUSTED_DOCUMENTS), a file that `ledgertwin documents register`
     made, has the bank answer these GraphQL documents, and others only to who has the scope for it.
 
+    `cors_origins` (LEDGERTWIN_CORS_ORIGINS), separated by commas, are the web pages elsewhere that
+    may ask; none by default. `request_seconds` (LEDGERTWIN_REQUEST_SECONDS) is how long a request
+    may take until its answer begins.
+
+    `log_format` (LEDGERTWIN_LOG_FORMAT) is `json` or `text`: by default text where a person
+    watches, and JSON elsewhere. `otlp_endpoint` (LEDGERTWIN_OTLP_ENDPOINT) is where OpenTelemetry's
+    traces are sent, over HTTP: `http://localhost:4318/v1/traces`, say.
+
     `pkcs11_module` (LEDGERTWIN_PKCS11_MODULE), the shared library of an HSM, has the bank's keys in
     its token `pkcs11_token` (LEDGERTWIN_PKCS11_TOKEN, a label) and not in a file of the home;
     `pkcs11_pin` (LEDGERTWIN_PKCS11_PIN) is the user's PIN, or `pkcs11_pin_file`
@@ -108,6 +123,10 @@ class Settings(BaseModel):
     writes_a_minute: int = Field(default=2_000, ge=1)
     admin_an_hour: int = Field(default=500, ge=1)
     trusted_documents: Path | None = None
+    cors_origins: tuple[str, ...] = ()
+    request_seconds: float = Field(default=30.0, gt=0, le=3600)
+    log_format: LogFormat | None = None
+    otlp_endpoint: str | None = None
     pkcs11_module: Path | None = None
     pkcs11_token: str | None = None
     pkcs11_pin: str | None = Field(default=None, repr=False)
@@ -185,6 +204,27 @@ class Settings(BaseModel):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
             raise ValueError("must be like https://bank.example")
         return url.rstrip("/")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, said: Any) -> Any:
+        """As browsers say them: a scheme and a name, and a port if it is not the usual one."""
+        origins = [each.strip() for each in said.split(",")] if isinstance(said, str) else said
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError("must be like https://app.example, separated by commas")
+        return tuple(origins)
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_an_endpoint(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must be like http://localhost:4318/v1/traces")
+        return url
 
     @field_validator("issuers", mode="before")
     @classmethod

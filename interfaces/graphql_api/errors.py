@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from uuid import uuid4
 
 import psycopg
 from graphql import GraphQLError, GraphQLSyntaxError
@@ -20,6 +19,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from application.commands import Unavailable
 from application.event_log import LogUnavailable
 from domain.sensitive import without_numbers
+from interfaces.tracing import defective_trace
 from projections.read_models import NotReady, ReadModelsUnavailable
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def _presented(
     code = _code(error, cause, before_execution)
     if code is not None:
         return _again(error, unquoted(error), {**(error.extensions or {}), "code": code})
-    trace_id = uuid4().hex
+    trace_id = defective_trace()
     logger.error(
         "defect while answering",
         exc_info=cause,

@@ -180,3 +180,17 @@ def test_the_pin_of_an_hsm_is_not_repeated_when_the_settings_are_refused() -> No
     with pytest.raises(InvalidSettings) as refused:
         Settings.from_environment({**HSM, "LEDGERTWIN_PORT": "0", "LEDGERTWIN_PKCS11_TOKEN": ""})
     assert "482613" not in str(refused.value)
+
+
+def test_web_pages_elsewhere_are_named_one_by_one() -> None:
+    said = {"LEDGERTWIN_CORS_ORIGINS": "https://app.example, http://localhost:3000"}
+    assert Settings.from_environment(said).cors_origins == (
+        "https://app.example",
+        "http://localhost:3000",
+    )
+
+
+@pytest.mark.parametrize("origin", ["*", "app.example", "https://app.example/", "null"])
+def test_what_is_no_web_page_s_origin_is_refused(origin: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"^LEDGERTWIN_CORS_ORIGINS: "):
+        Settings.from_environment({"LEDGERTWIN_CORS_ORIGINS": origin})
