@@ -21,9 +21,10 @@ from interfaces.access.tokens import (
 from interfaces.problems import PROBLEM_JSON, problem, status_of
 from interfaces.settings import Access, ExternalIssuer, Settings
 
-PURPOSE_HEADER: Final = "x-purpose"
+PURPOSE_HEADER: Final = "X-Purpose"
 PURPOSE_LENGTH: Final = 200
 
+_PURPOSE: Final = PURPOSE_HEADER.lower().encode()
 _REALM: Final = 'Bearer realm="ledgertwin"'
 
 
@@ -57,8 +58,8 @@ class Authentication:
         for name, text in scope["headers"]:
             if name == b"authorization":
                 token = _bearer(text.decode("latin-1"))
-            elif name == b"x-purpose":
-                purpose = text.decode("latin-1")
+            elif name == _PURPOSE:
+                purpose = text.decode(errors="replace")
         return await self.caller_of_token(token, purpose)
 
     async def caller_of_token(self, token: str | None, purpose: str | None = None) -> Caller:

@@ -30,4 +30,8 @@ def guarded(
         followed(url),
         served(url, home, access=Access.TOKENS) as bank,
     ):
-        yield Guarded(bank, home)
+        known = Guarded(bank, home)
+        try:
+            yield known
+        finally:
+            known.close()

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 
+from application.codec import Envelope
+from application.event_log import EventLog, StoredRecord, open_log
 from domain.value import value
 from interfaces.access.caller import Scope
 from interfaces.access.clients import Clients
 from interfaces.settings import Settings
-from interfaces.system import open_keystore
+from interfaces.system import bank_codec, open_keystore
 from tests.interfaces.graphql_api.serving import Served
 
 
@@ -26,8 +28,14 @@ class Guarded:
 
     def __init__(self, bank: Served, home: Path) -> None:
         self.bank = bank
+        self._known: list[Served] = []
         keystore = open_keystore(Settings(home=home))
         self.clients = Clients(keystore, lambda: psycopg.connect(bank.database))
+
+    def close(self) -> None:
+        """Hang up for everybody."""
+        for known in self._known:
+            known.http.close()
 
     def client(self, *scopes: Scope, subject: str = "somebody") -> Credentials:
         """A new one, that may have these scopes."""
@@ -47,14 +55,29 @@ class Guarded:
     def as_somebody_with(self, *scopes: Scope, subject: str = "somebody") -> Served:
         """The bank as it is to whoever may do that, and no more."""
         known = Served(self.bank.address, self.bank.database)
+        self._known.append(known)
         known.http.headers["authorization"] = f"Bearer {self.token(*scopes, subject=subject)}"
         return known
 
-    def ask(self, token: str | None, **headers: str) -> httpx.Response:
+    def ask(self, token: str | None, **headers: str | bytes) -> httpx.Response:
         """The answer to a question that everybody who is known may ask."""
-        return self._post({"query": "{ __typename }"}, token, **headers)
-
-    def _post(self, body: Any, token: str | None, **headers: str) -> httpx.Response:
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
-        return self.bank.http.post("/graphql", json=body, headers=headers)
+        raw = {
+            name.encode(): text if isinstance(text, bytes) else text.encode()
+            for name, text in headers.items()
+        }
+        return self.bank.http.post("/graphql", json={"query": "{ __typename }"}, headers=raw)
+
+    def actors_of(self, stream: str) -> set[str]:
+        """Who has written the records of a stream, as the commands before each of them say."""
+        log = open_log(bank_codec(), url=self.bank.database)
+        try:
+            commands = {_decoded(log, record).by for record in log.stream(UUID(stream))}
+            return {_decoded(log, log.stream(command)[0]).data.actor for command in commands}
+        finally:
+            log.close()
+
+
+def _decoded(log: EventLog, record: StoredRecord) -> Envelope[Any]:
+    return log.codec.decode(record.topic, record.state)
