@@ -4,6 +4,7 @@ from typing import Any
 
 from projections.authorizations import AUTHORIZATIONS
 from projections.balance import BALANCES
+from projections.behaviour import ACCOUNT_FLOWS, SPENDINGS
 from projections.branches import BRANCHES, TICKETS
 from projections.card_patterns import CARD_PATTERNS
 from projections.cards import CARDS
@@ -15,6 +16,7 @@ from projections.projection import Projection
 from projections.risk_models import RISK_MODELS
 from projections.risk_policy import RISK_POLICIES
 from projections.risk_profile import RISK_PROFILES
+from projections.signals import CUSTOMER_SIGNALS, ENGAGEMENTS
 from projections.transactions import TRANSACTIONS
 
 PROJECTIONS: tuple[Projection[Any], ...] = (
@@ -31,6 +33,10 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     RISK_MODELS,
     BRANCHES,
     TICKETS,
+    CUSTOMER_SIGNALS,
+    ENGAGEMENTS,
+    ACCOUNT_FLOWS,
+    SPENDINGS,
     PERSONAL_READS,
     UNUSUAL_READS,
 )

@@ -94,7 +94,7 @@ def test_a_copy_goes_its_own_way() -> None:
 
 def test_a_row_that_was_folded_elsewhere_is_folded_on() -> None:
     records = two_accounts().records
-    rows = Rows(PROJECTIONS)
+    rows = Rows([BALANCES])
     for row in fold_records(BALANCES, records[:-1]).values():
         rows.put(BALANCES, row)
     rows.apply(records[-1])
