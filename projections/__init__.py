@@ -11,6 +11,7 @@ from projections.cards import CARDS
 from projections.customers import CUSTOMERS
 from projections.fraud_alerts import FRAUD_ALERTS
 from projections.ledger import LEDGER
+from projections.loans import GUARANTEES, LOANS
 from projections.personal_reads import PERSONAL_READS, UNUSUAL_READS
 from projections.projection import Projection
 from projections.risk_models import RISK_MODELS
@@ -33,6 +34,8 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     RISK_MODELS,
     BRANCHES,
     TICKETS,
+    LOANS,
+    GUARANTEES,
     CUSTOMER_SIGNALS,
     ENGAGEMENTS,
     ACCOUNT_FLOWS,

@@ -94,6 +94,7 @@ from domain.loan import (
     DisburseLoan,
     DraftLoan,
     LoanCase,
+    LoanPurpose,
     ReceiveLoanDocument,
     ReleaseLoanGuarantor,
     RequestLoanDocuments,
@@ -438,7 +439,11 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     AcceptLoanOffer: _loans("OFFER"),
     DeclineLoan: _loans("APPLIED", "DOCUMENTS", "UNDERWRITING"),
     WithdrawLoan: _loans("DRAFT", "APPLIED", "DOCUMENTS", "UNDERWRITING", "OFFER"),
-    DisburseLoan: _loans("OFFER"),
+    DisburseLoan: lambda books: (
+        {"case_id": case_id, "occurred_at": INSTANTS[-1]}
+        for case_id, case in sorted(books.loans.items(), key=lambda known: known[1].accepted)
+        if case.stage == "OFFER"
+    ),
     StartServing: _tickets("CALLED"),
     FinishServing: _tickets("SERVING"),
     RecordNoShow: _tickets("CALLED"),
@@ -516,7 +521,30 @@ class QuietLaws(Laws):
 
 
 class LoanLaws(Laws):
-    """Asked for loans, and for what is done with the money or stands in the way of it."""
+    """Asked for loans, and for what is done with the money."""
+
+    @initialize(funds=st.integers(100_00, 1_000_00))
+    def a_bank_is_founded(self, funds: int) -> None:
+        """And it has begun to judge a loan."""
+        super().a_bank_is_founded(funds)
+        about: dict[str, Any] = {"case_id": LOANS[0], "occurred_at": INSTANTS[0]}
+        for command in (
+            DraftLoan(
+                customer_id=CUSTOMERS[0],
+                account_id=ACCOUNTS[0],
+                requested=Money(minor=10_000_00, currency="EUR"),
+                term_months=60,
+                purpose=LoanPurpose.VEHICLE,
+                **about,
+            ),
+            ApplyForLoan(**about),
+            RequestLoanDocuments(kinds=("PAYSLIP",), **about),
+            ReceiveLoanDocument(
+                document_id=LOANS[0], kind="PAYSLIP", doc_hash="ab" * 32, maker="clerk", **about
+            ),
+            BeginUnderwriting(underwriter="underwriter", **about),
+        ):
+            self.ask(command)
 
 
 class LawsAround(Laws):
@@ -566,7 +594,7 @@ for _machine, _asked in (
             *LENDING,
             *(ApplyForLoan, RequestLoanDocuments, *[ReceiveLoanDocument] * 2) * 2,
             *(BeginUnderwriting, ApproveLoan, AcceptLoanOffer, DisburseLoan) * 4,
-            *(WithdrawCash, ReverseMovement, RestrictAccount),
+            *(WithdrawCash, ReverseMovement),
         ),
     ),
 ):

@@ -36,6 +36,7 @@ from domain.branch import (
 from interfaces.access.caller import Scope
 from interfaces.graphql_api.answers import Answer, Showing
 from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
 from interfaces.graphql_api.mutations import Offered, mutations
@@ -61,7 +62,9 @@ strawberry.enum(TicketStatus, description="Where a ticket is on its way.")
 # --- tickets --------------------------------------------------------------------------------------
 
 
-@strawberry.type(description="A place in the queue of a service. It is called once.")
+@strawberry.type(
+    description="A place in the queue of a service. It is called once.", directives=FOR_READERS
+)
 class Ticket(Node):
     uuid: UUID = strawberry.field(description="Its plain id: that of the command that issued it.")
     number: int = strawberry.field(description="What is shown on the wall, from 1 each day.")
@@ -276,11 +279,11 @@ class Branch(Node):
         cursors = Cursors(info.context, "tickets", self.uuid)
         key = cursors.key(after, int)
         now = await info.context.snapshot()
-        asked = [Where("branch_id", "=", self.uuid)]
-        if status is not None:
-            asked.append(Where("status", "=", status))
-        page = await now.page(
+        asked = [] if status is None else [Where("status", "=", status)]
+        page = await now.page_of(
             TICKETS,
+            "branch_id",
+            self.uuid,
             asked,
             first=checked_first(first),
             after=key,

@@ -36,6 +36,7 @@ from domain.holding import (
     RestrictCustomer,
 )
 from domain.restriction import Direction
+from interfaces.access.masking import Policy
 from interfaces.graphql_api import accounts, cards
 from interfaces.graphql_api.answers import Answer, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
@@ -45,6 +46,7 @@ from interfaces.graphql_api.enums import CustomerKind, CustomerStatus, RiskRatin
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.finding import CustomerFilter, found
 from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.loans import WithLoans
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
@@ -83,14 +85,22 @@ class Consent:
 class CustomerRestriction:
     id: UUID = strawberry.field(description="Its id, by which it is lifted.")
     direction: Direction = strawberry.field(description="What is forbidden.")
-    reason_code: str = strawberry.field(description="Why.")
-    legal_basis: str = strawberry.field(description="By which law or contract.")
+    reason: strawberry.Private[str]
+    basis: strawberry.Private[str]
+
+    @field("Why.", masked=Policy.CONFIDENTIAL)
+    def reason_code(self, info: Info) -> str | None:
+        return info.context.confidential(self.reason)
+
+    @field("By which law or contract.", masked=Policy.CONFIDENTIAL)
+    def legal_basis(self, info: Info) -> str | None:
+        return info.context.confidential(self.basis)
 
 
 @strawberry.type(
     description="A person or a business that the bank deals with.", directives=FOR_READERS
 )
-class Customer(WithReads, Node):
+class Customer(WithReads, WithLoans, Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")
     kind: CustomerKind = strawberry.field(description="Whether it is a person or a business.")
@@ -151,8 +161,8 @@ class Customer(WithReads, Node):
                 CustomerRestriction(
                     id=restriction.restriction_id,
                     direction=restriction.direction,
-                    reason_code=restriction.reason_code,
-                    legal_basis=restriction.legal_basis,
+                    reason=restriction.reason_code,
+                    basis=restriction.legal_basis,
                 )
                 for restriction in row.restrictions
             ],
@@ -160,27 +170,27 @@ class Customer(WithReads, Node):
             personal=dict(row.personal),
         )
 
-    @field("Personal: null if it was erased.")
+    @field("Personal: null if it was erased.", masked=Policy.PERSONAL)
     async def name(self, info: Info) -> str | None:
         return await self._opened(info, "name")
 
-    @field("Personal: null if it is not known, or was erased.")
+    @field("Personal: null if it is not known, or was erased.", masked=Policy.PERSONAL)
     async def birth_date(self, info: Info) -> str | None:
         return await self._opened(info, "birth_date")
 
-    @field("Personal: null if it is not known, or was erased.")
+    @field("Personal: null if it is not known, or was erased.", masked=Policy.IDENTIFYING)
     async def national_id(self, info: Info) -> str | None:
         return await self._opened(info, "national_id")
 
-    @field("Personal: null if it is not known, or was erased.")
+    @field("Personal: null if it is not known, or was erased.", masked=Policy.PERSONAL)
     async def email(self, info: Info) -> str | None:
         return await self._opened(info, "email")
 
-    @field("Personal: null if it is not known, or was erased.")
+    @field("Personal: null if it is not known, or was erased.", masked=Policy.PERSONAL)
     async def phone(self, info: Info) -> str | None:
         return await self._opened(info, "phone")
 
-    @field("Personal: null if it is not known, or was erased.")
+    @field("Personal: null if it is not known, or was erased.", masked=Policy.PERSONAL)
     async def address(self, info: Info) -> str | None:
         return await self._opened(info, "address")
 
