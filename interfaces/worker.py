@@ -16,14 +16,13 @@ from typing import Final
 
 from application.event_log import LogUnavailable, open_log
 from interfaces.database import as_application
+from interfaces.logs import begin_logging, log_format
 from interfaces.settings import InvalidSettings, Settings
 from interfaces.system import bank_codec
 from projections import PROJECTIONS
 from projections.runner import Runner
 
 logger = logging.getLogger(__name__)
-
-LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _TIED: Final = "--until-stdin-closes"
 _PATIENCE: Final = 15.0
@@ -117,7 +116,7 @@ def _stop_when_stdin_closes(stop: threading.Event) -> None:
 
 def main() -> None:
     """`python -m interfaces.worker`, for the database that LEDGERTWIN_DATABASE_URL names."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    begin_logging(logging.INFO, log_format(os.environ))
     settings = Settings.from_environment()
     if settings.database_url is None:
         raise InvalidSettings("LEDGERTWIN_DATABASE_URL is not set")

@@ -1,6 +1,7 @@
 """What `ledgertwin` can be told to do."""
 
 import logging
+import os
 from importlib.metadata import version as version_of
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from interfaces.cli.proof import verify
 from interfaces.cli.risk import risk
 from interfaces.cli.running import out
 from interfaces.cli.serving import demo, serve, worker
-from interfaces.worker import LOG_FORMAT
+from interfaces.logs import begin_logging, log_format
 
 app = typer.Typer(
     help="Ledgertwin, an event-sourced banking core.",
@@ -42,7 +43,7 @@ app.add_typer(clients, name="clients")
 def configure(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is going on.")] = False,
 ) -> None:
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format=LOG_FORMAT)
+    begin_logging(logging.INFO if verbose else logging.WARNING, log_format(os.environ))
 
 
 app.command()(serve)
