@@ -398,7 +398,7 @@ class _Simulation:
         self.memory = _Memory()
         self.session = session
         self.now = now
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[Outcome | CommandIdReused] = []
         self.events: list[Recorded] = []
         self._position = self._begun_at = position
 
@@ -561,7 +561,7 @@ class Bank:
         would have done; nothing is recorded, no data key is made and no personal value kept. A
         command that is on record already has the outcome that it had.
 
-        Raises CommandIdReused, and Unavailable: then try again.
+        Raises Unavailable: then try again.
         """
         if self._closing:
             raise Unavailable
@@ -896,13 +896,11 @@ class Bank:
         memory, command_id = simulation.memory, request.origin.command_id
         known = memory.commands.find(command_id)
         if known is not None:
-            outcome = _replayed(request, known)
-            if isinstance(outcome, CommandIdReused):
-                raise outcome
-            simulation.outcomes.append(outcome)
+            simulation.outcomes.append(_replayed(request, known))
             return None
         if memory.stream(command_id).version > 0 or command_id in request.streams:
-            raise CommandIdReused
+            simulation.outcomes.append(CommandIdReused())
+            return None
         history = _History(memory, self._surroundings)
         at = simulation.now.isoformat(timespec="microseconds")
         entry = _Entry(memory, self._codec, _NothingKept(), command_id, at)
@@ -911,6 +909,9 @@ class Bank:
             entry.conclude(recorded)
         except _NotLoaded as lacking:
             return lacking
+        except CommandIdReused as reused:
+            simulation.outcomes.append(reused)
+            return None
         simulation.settle(request, recorded, entry, history.read)
         return None
 

@@ -80,6 +80,13 @@ class Refused:
 Outcome = Accepted | Refused
 
 
+class CommandIdReused(Exception):
+    """Another command, or another caller's, has this id. Nothing happened."""
+
+    code = "COMMAND_ID_REUSED"
+    message = "that command id was used for another command"
+
+
 @value
 class Simulated:
     """What commands would come to, one after the other, if nobody else came in between.
@@ -90,15 +97,8 @@ class Simulated:
     """
 
     position: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Outcome | CommandIdReused, ...]
     events: tuple[Recorded, ...]
-
-
-class CommandIdReused(Exception):
-    """Another command, or another caller's, has this id. Nothing happened."""
-
-    code = "COMMAND_ID_REUSED"
-    message = "that command id was used for another command"
 
 
 class Unavailable(Exception):

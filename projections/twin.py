@@ -373,8 +373,9 @@ def _personal(row: Any) -> Mapping[str, int]:
 
 
 def _customer_of(event: Any) -> UUID | None:
-    """Whom an event names: in itself, or in the attempt that it is about."""
-    named: UUID | None = getattr(event, "customer_id", None)
-    if named is None:
-        named = getattr(getattr(event, "attempt", None), "customer_id", None)
-    return named
+    """Whom an event names: in itself, or in the attempt or the report that it is about."""
+    for said in (event, getattr(event, "attempt", None), getattr(event, "report", None)):
+        named: UUID | None = getattr(said, "customer_id", None)
+        if named is not None:
+            return named
+    return None

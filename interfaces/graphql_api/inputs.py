@@ -529,12 +529,12 @@ def _input_type(  # noqa: PLR0913 -- all of them are named
     made: Any = strawberry.input(
         type(name, (), body), name=name, description=description, one_of=one_of
     )
-    made.__strawberry_definition__.from_input = _as_it_comes
+    made.__strawberry_definition__.from_input = as_it_comes
     declared: type[Any] = made
     return declared
 
 
-def _as_it_comes(cls: type[Any], given: Given, context: InputContext) -> Given:
+def as_it_comes(cls: type[Any], given: Given, context: InputContext) -> Given:
     """How Strawberry makes an object of an input type's value: not at all."""
     return given
 
