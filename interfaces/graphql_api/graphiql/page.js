@@ -3,6 +3,7 @@
 
 const FIRST_QUERY = `# Three customers, what they hold, and what moved last.
 # Ctrl-Enter runs it; Ctrl-Space says what else there is.
+# Of a bank that asks for a token, put it under Headers: {"Authorization": "Bearer ..."}
 query FirstLook {
   customers(first: 3) {
     edges {
