@@ -84,11 +84,8 @@ def step(draw: st.DrawFn, cls: type[Any], number: int, case: LoanCase) -> Any:
             "booking_date": day(0).date(),
         },
     }
-    return cls(
-        case_id=CASE,
-        occurred_at=DRAFTED.occurred_at + timedelta(hours=number),
-        **said.get(cls, dict)(),
-    )
+    later = day(7) + timedelta(hours=number)
+    return cls(case_id=CASE, occurred_at=later, **said.get(cls, dict)())
 
 
 @st.composite
@@ -97,7 +94,7 @@ def cases(draw: st.DrawFn) -> Chronicle:
     chronicle = two_accounts()
     begun = draw(st.sampled_from([(DRAFTED,), IN_DOCUMENTS, IN_UNDERWRITING, IN_OFFER, READY]))
     chronicle.write(CASE, *begun)
-    steps = draw(st.lists(st.sampled_from(STEPS), min_size=5, max_size=30))
+    steps = draw(st.lists(st.sampled_from(STEPS), min_size=12, max_size=30))
     for number, cls in enumerate(steps, start=1):
         case = chronicle.history.state(LoanCase, CASE)
         chronicle.execute(step(draw, cls, number, case), UUID(int=number))
