@@ -1,9 +1,10 @@
 """How a resolver becomes a field, and the arguments that many fields have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar, cast
 
 import strawberry
+from strawberry.extensions import FieldExtension
 
 from interfaces.access.caller import Scope
 from interfaces.access.masking import Policy
@@ -21,14 +22,16 @@ def field(
     needs: Scope | None = None,
     costs: int | None = None,
     masked: Policy | None = None,
+    extensions: Sequence[FieldExtension] = (),
 ) -> Callable[[F], F]:
     """Strawberry's decorator, as one that keeps the resolver's type; `shown_as` is a type that is
     made at run time. `needs`, `costs` and `masked` are what the schema says of it besides: see
-    `directives`."""
+    `directives`. A field with `extensions` is left to the executor."""
     decorator = strawberry.field(
         description=description,
         graphql_type=shown_as,
         directives=declared(needs, costs, masked),
+        extensions=list(extensions),
     )
     return cast(Callable[[F], F], decorator)
 
