@@ -15,7 +15,7 @@ from interfaces.graphql_api.values import Consistency
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def field(
+def field(  # noqa: PLR0913 -- all but the first are named, and rare
     description: str,
     *,
     shown_as: Any = None,
