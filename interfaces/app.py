@@ -35,7 +35,7 @@ from interfaces.graphql_api.schema import BankSchema, build_schema
 from interfaces.graphql_api.sealed import Seal
 from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.guard import Guard
-from interfaces.health import reasons_not_ready
+from interfaces.health import reasons_not_ready, waiting_alerts
 from interfaces.live.hub import Hub
 from interfaces.live.operations import Operations
 from interfaces.live.sockets import GraphQLSockets
@@ -46,6 +46,7 @@ from interfaces.problems import PROBLEM_JSON, problem
 from interfaces.rest_api.routes import include_rest
 from interfaces.settings import Access, Settings
 from interfaces.system import System
+from interfaces.telemetry import Telemetry
 from projections.read_models import ReadModelsUnavailable
 
 _GRAPHQL: Final = "/graphql"
@@ -70,11 +71,12 @@ def create_app(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     hub: Hub | None = None,
+    telemetry: Telemetry | None = None,
 ) -> ASGIApp:
     """The application over a running bank, which belongs to the caller and outlives it.
 
     `clock` tells the day of a command that says none. `hub` tells what happens to whoever listens;
-    who gives one can stop it.
+    who gives one can stop it. `telemetry` is where traces of operations go.
     """
     settings = system.settings
     issuer = BuiltInIssuer(
@@ -91,8 +93,10 @@ def create_app(
         limits=Limits.of(settings),
         authentication=Authentication.of(settings, issuer),
         trusted=_trusted(settings, schema),
+        telemetry=telemetry or Telemetry(),
     )
-    operations = Operations(serving, schema, hub or new_hub(system))
+    hub = hub or new_hub(system)
+    operations = Operations(serving, schema, hub)
     graphql = graphql_endpoint(serving, schema, EventStreams(operations))
     app = FastAPI(title="Ledgertwin", docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.append(Route(_GRAPHQL, graphql))  # for those who add a slash
@@ -102,7 +106,7 @@ def create_app(
         ("/readyz", partial(_ready, system)),
     ):
         app.add_route(path, _route(answer), methods=["GET"])
-    app.add_route("/metrics", partial(_metrics, system, metrics), methods=["GET"])
+    app.add_route("/metrics", partial(_metrics, system, metrics, hub), methods=["GET"])
     app.router.routes += oauth_routes(TokenEndpoint(system.clients, issuer), issuer)
     app.mount("/graphiql", StaticFiles(directory=GRAPHIQL))
     include_rest(app, serving, schema)
@@ -186,13 +190,15 @@ async def _ready(system: System) -> Response:
     return JSONResponse(body, status_code=status)
 
 
-async def _metrics(system: System, metrics: Metrics, request: Request) -> Response:
+async def _metrics(system: System, metrics: Metrics, hub: Hub, request: Request) -> Response:
     if not system.settings.open_metrics:
         require(caller_of(request.scope), Allowed.ADMIN)
     try:
         freshness = await system.read_models.freshness()
+        metrics.waiting(await waiting_alerts(system))
     except ReadModelsUnavailable:
         freshness = None
+    metrics.live(hub.listeners)
     desk = system.risk_desk
     metrics.desk(behind=desk.behind, degraded=desk.degraded is not None)
     text = metrics.text(freshness, tuple(system.bank.batch_sizes))

@@ -1,14 +1,17 @@
 """Whether the bank can be asked: for whoever starts it, balances load onto it, or watches it."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
 
+from domain.risk.alert import AlertStatus
 from interfaces.database.migrate import MigrationError, status
 from interfaces.system import System
 from projections import PROJECTIONS
+from projections.fraud_alerts import FRAUD_ALERTS
 from projections.read_models import ReadModelsUnavailable
 
 LAG_SECONDS: Final = 10.0
@@ -24,6 +27,17 @@ async def reasons_not_ready(system: System) -> list[str]:
             return [*await _migrations(system), *await _read_models(system)]
     except (psycopg.OperationalError, ReadModelsUnavailable, TimeoutError):
         return ["the database does not answer"]
+
+
+async def waiting_alerts(system: System) -> Mapping[tuple[str, str], int]:
+    """How many alerts nobody has closed yet, by severity and status."""
+    async with system.read_models.snapshot() as now:
+        rows = await now.query(
+            "SELECT severity, status, count(*) FROM {alerts} WHERE status = ANY(%s) GROUP BY 1, 2",
+            [[AlertStatus.OPEN.value, AlertStatus.INVESTIGATING.value]],
+            alerts=FRAUD_ALERTS,
+        )
+    return {(severity, status): count for severity, status, count in rows}
 
 
 async def _migrations(system: System) -> list[str]:

@@ -11,6 +11,8 @@ from projections.read_models import Freshness
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
+_QUANTILES: Final = (0.5, 0.99, 1.0)
+
 
 class Metrics:
     """A registry of its own, so that several apps in one process do not count for each other."""
@@ -40,6 +42,16 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._operations = cache(
+            Histogram(
+                "ledgertwin_operation_seconds",
+                "From the arrival of an operation to its answer, by what it is: a query, a "
+                "mutation, or nothing that the caller may ask for",
+                ["kind"],
+                buckets=_SECONDS,
+                registry=self.registry,
+            ).labels
+        )
         self._requests = cache(
             Counter(
                 "ledgertwin_graphql_requests",
@@ -51,6 +63,23 @@ class Metrics:
         self._batch = Gauge(
             "ledgertwin_batch_commands_average",
             "Commands in one transaction, on average over the latest ones",
+            registry=self.registry,
+        )
+        self._batches = Gauge(
+            "ledgertwin_batch_commands",
+            "Commands in one transaction: quantiles of the latest ones",
+            ["quantile"],
+            registry=self.registry,
+        )
+        self._alerts = Gauge(
+            "ledgertwin_fraud_alerts_waiting",
+            "Fraud alerts that nobody has closed yet",
+            ["severity", "status"],
+            registry=self.registry,
+        )
+        self._listeners = Gauge(
+            "ledgertwin_live_subscribers",
+            "Subscriptions in this process",
             registry=self.registry,
         )
         self._up = Gauge(
@@ -97,6 +126,19 @@ class Metrics:
         if code is not None:
             self._refusals(code).inc()
 
+    def operated(self, kind: str, seconds: float) -> None:
+        """An operation was answered, whichever way it came in."""
+        self._operations(kind).observe(seconds)
+
+    def waiting(self, alerts: Mapping[tuple[str, str], int]) -> None:
+        """How many alerts nobody has closed yet, by severity and status."""
+        self._alerts.clear()
+        for (severity, status), count in alerts.items():
+            self._alerts.labels(severity, status).set(count)
+
+    def live(self, subscribers: int) -> None:
+        self._listeners.set(subscribers)
+
     def requested(self, *, errors: bool) -> None:
         self._requests("yes" if errors else "no").inc()
 
@@ -105,9 +147,15 @@ class Metrics:
         gauges that come from it keep what they last showed."""
         self._up.set(freshness is not None)
         self._batch.set(sum(batch_sizes) / len(batch_sizes) if batch_sizes else 0)
+        for quantile in _QUANTILES if batch_sizes else ():
+            self._batches.labels(f"{quantile:g}").set(_quantile(sorted(batch_sizes), quantile))
         now = datetime.now(UTC)
         for name, stand in (freshness or {}).items():
             self._head.set(stand.head)
             self._position.labels(name).set(stand.position)
             self._lag.labels(name).set(stand.lag(now).total_seconds())
         return generate_latest(self.registry)
+
+
+def _quantile(ordered: Sequence[int], quantile: float) -> int:
+    return ordered[min(int(quantile * len(ordered)), len(ordered) - 1)]

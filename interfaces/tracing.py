@@ -31,6 +31,10 @@ class Trace:
             self._id = match[1].decode() if match else uuid4().hex
         return self._id
 
+    def belongs_to(self, id: str) -> None:
+        """Take the id that OpenTelemetry has for it."""
+        self._id = id
+
 
 _CURRENT: Final[ContextVar[Trace | None]] = ContextVar("trace", default=None)
 

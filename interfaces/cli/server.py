@@ -16,6 +16,7 @@ from interfaces.garbage import spare_what_stays
 from interfaces.graphql_api.limits import BODY_BYTES
 from interfaces.live.transport import Sockets
 from interfaces.system import System
+from interfaces.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,16 @@ class Server(uvicorn.Server):
     process before the bank, the worker and the database are.
     """
 
-    def __init__(self, system: System, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        system: System,
+        tls: ssl.SSLContext | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._hub = new_hub(system)
         super().__init__(
             uvicorn.Config(
-                create_app(system, hub=self._hub),
+                create_app(system, hub=self._hub, telemetry=telemetry),
                 log_config=None,
                 access_log=False,
                 server_header=False,

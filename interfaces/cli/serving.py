@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -31,7 +31,11 @@ from interfaces.expiry import expiring
 from interfaces.indexing import indexing
 from interfaces.settings import Access, Settings, is_this_machine
 from interfaces.system import System, open_system
+from interfaces.telemetry import telemetry
 from interfaces.worker import run_worker, supervised_worker
+
+if TYPE_CHECKING:
+    from interfaces.cli.server import Server
 
 logger = logging.getLogger(__name__)
 
@@ -131,13 +135,23 @@ async def _answer(
     # Here, as it brings all of GraphQL and HTTP along, and no other command needs either.
     from interfaces.cli.server import Server  # noqa: PLC0415
 
-    async with open_system(url, settings) as system:
-        server = Server(system, tls)
-        with server.stopped_by_signals():
-            await announce(system)
-            # Only now: a demo that is still being told ends by itself what has to end in it.
-            async with expiring(system), indexing(system.indexer):
-                await server.serve(sockets=[listening])
+    # Traces that are still to be sent are sent last of all.
+    with telemetry(settings) as traces:
+        async with open_system(url, settings) as system:
+            await _serving(Server(system, tls, traces), system, listening, announce)
+
+
+async def _serving(
+    server: "Server",
+    system: System,
+    listening: socket.socket,
+    announce: Callable[[System], Awaitable[None]],
+) -> None:
+    with server.stopped_by_signals():
+        await announce(system)
+        # Only now: a demo that is still being told ends by itself what has to end in it.
+        async with expiring(system), indexing(system.indexer):
+            await server.serve(sockets=[listening])
 
 
 async def _populate(system: System, told: Story) -> None:

@@ -35,6 +35,7 @@ from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.graphql_api.values import Consistency, ReadMeta
 from interfaces.metrics import Metrics
 from interfaces.system import System
+from interfaces.telemetry import Telemetry
 from projections.projection import Document
 from projections.read_models import Freshness, ReadModelsUnavailable, Snapshot
 
@@ -85,6 +86,7 @@ class Serving:
     limits: Limits = field(default_factory=lambda: Limits({}))
     trusted: TrustedDocuments | None = None
     authentication: Authentication = NOBODY
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
 
 class Context(BaseContext):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Annotated, Any, Final
@@ -163,8 +164,26 @@ class BankSchema(strawberry.Schema):
         Raises what the library's `execute` raises for a request that is no operation at all:
         MissingQueryError, CannotGetOperationTypeError and InvalidOperationTypeError.
         """
+        started = time.perf_counter()
         given = variables or {}
         operation = self._permitted(query, operation_name, given, context)
+        kind, name = _named(operation)
+        with context.serving.telemetry.operation(kind, name, context.caller.client_id):
+            body = await self._answer(
+                query, given, operation_name, operation, context, allowed_operation_types
+            )
+        context.metrics.operated(kind, time.perf_counter() - started)
+        return body
+
+    async def _answer(  # noqa: PLR0913, PLR0917 -- all that a request is
+        self,
+        query: str | None,
+        given: dict[str, Any],
+        operation_name: str | None,
+        operation: Operation | None,
+        context: Context,
+        allowed_operation_types: Iterable[OperationType],
+    ) -> bytes:
         needs = operation.needs if operation is not None else NOTHING_ASKED
         context.allowance = context.serving.limits.take(
             context.caller, needs.kind, needs.requests(given)
@@ -178,7 +197,7 @@ class BankSchema(strawberry.Schema):
                 return planned
         result = await self.execute(
             query,
-            variables,
+            given,
             context,
             operation_name=operation_name,
             allowed_operation_types=allowed_operation_types,
@@ -299,6 +318,12 @@ def _rate_limited(allowance: Allowance) -> bytes:
         "extensions": {"code": RATE_LIMITED, "retryAfterSeconds": allowance.retry_after},
     }
     return json.dumps({"errors": [error]}, separators=(",", ":")).encode()
+
+
+def _named(operation: Operation | None) -> tuple[str, str]:
+    """What an operation is called where it is measured; one that is not valid, or that the caller
+    may not ask for, has no name there."""
+    return ("refused", "") if operation is None else (operation.type.value, operation.called)
 
 
 class KnownRoots(SchemaExtension):
