@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,11 +21,13 @@ from starlette.types import Receive, Scope, Send
 from interfaces.access.authentication import Authentication, Refused
 from interfaces.access.caller import Caller
 from interfaces.graphql_api.errors import UNAVAILABLE
+from interfaces.graphql_api.limits import BODY_BYTES
 from interfaces.live.channels import Stopped, TooSlow
 from interfaces.live.transport import abort
 
 logger = logging.getLogger(__name__)
 
+TOO_BIG: Final = 1009
 SERVICE_RESTART: Final = 1012
 TRY_AGAIN_LATER: Final = 1013
 INVALID: Final = 4400
@@ -42,6 +44,8 @@ SEND_SECONDS: Final = 15.0
 PING_SECONDS: Final = 15.0
 TASKS_MAX: Final = 100
 """So many operations of one socket may go on at once."""
+
+Work = Callable[[], Awaitable[None]]
 
 _REASON_BYTES: Final = 120
 _STRANGERS: Final = "pages from elsewhere may not open sockets here"
@@ -95,8 +99,12 @@ class Connection(ABC):
         while (received := await self._receive())["type"] == "websocket.receive":
             if self._closed:
                 continue
+            text = received.get("text") or ""
+            if len(text) > BODY_BYTES:
+                await self.close(TOO_BIG, "Message too big")
+                continue
             try:
-                message = msgspec.json.decode(received.get("text") or b"")
+                message = msgspec.json.decode(text)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 message = None
             if not isinstance(message, dict) or not isinstance(message.get("type"), str):
@@ -193,7 +201,7 @@ class Connection(ABC):
     def is_full(self) -> bool:
         return len(self._tasks) >= TASKS_MAX
 
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, name: str, work: Work) -> None:
         """Do something beside everything else, under a name."""
         task = self._tasks[name] = asyncio.create_task(self._guarded(name, work))
         task.add_done_callback(lambda done: self._done(name, done))
@@ -210,9 +218,9 @@ class Connection(ABC):
             task.add_done_callback(self._ending.discard)
             task.cancel()
 
-    async def _guarded(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, name: str, work: Work) -> None:
         try:
-            await work
+            await work()
         except TooSlow:
             self._aside(self.close, TRY_AGAIN_LATER, "too slow: come again with what was seen last")
         except Stopped:

@@ -105,7 +105,8 @@ class Operations:
                 request.variables,
                 request.operation_name,
                 context=Context(self._serving, caller),
-                allowed_operation_types=allowed,
+                # A subscription that is not valid is answered, too: with why.
+                allowed_operation_types=(*allowed, OperationType.SUBSCRIPTION),
             )
         except CannotGetOperationTypeError as unknown:
             raise BadRequest(unknown.as_http_error_reason()) from None

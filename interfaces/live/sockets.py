@@ -8,6 +8,7 @@ https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
@@ -87,7 +88,7 @@ class _Socket(Connection):
         elif self.is_full:
             await self._error(name, "too many operations at once", "TOO_MANY_OPERATIONS")
         else:
-            self.start(name, self._operate(name, payload))
+            self.start(name, partial(self._operate, name, payload))
 
     async def _operate(self, name: str, payload: Mapping[str, Any]) -> None:
         assert self.caller is not None
