@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from interfaces.access.caller import Scope
+from tests.interfaces.access.guarded import Guarded
 from tests.interfaces.graphql_api.serving import Served, active_customer, open_account
 
 DRIVER = shutil.which("chromedriver")
@@ -124,6 +126,27 @@ def test_graphiql_runs_its_first_query_and_asks_nobody_else(bank: Served, browse
     assert "errors" not in json.loads(answer)
     assert foreign_requests(browser, bank.address) == []
     assert complaints(browser) == []
+
+
+def test_graphiql_asks_with_the_token_that_stands_under_its_headers(
+    guarded: Guarded, browser: Browser
+) -> None:
+    header = json.dumps({"Authorization": f"Bearer {guarded.token(Scope.READ)}"})
+
+    browser.open(f"{guarded.bank.address}/graphql")
+    browser.wait_for("return document.querySelector('.graphiql-execute-button') !== null")
+    browser.wait_for(
+        "const [, headers] = document.querySelectorAll('.graphiql-editor-tool .CodeMirror');"
+        f"headers?.CodeMirror.setValue({json.dumps(header)}); return headers !== undefined"
+    )
+    browser.click(".graphiql-execute-button")
+    answer = browser.wait_for(
+        "const shown = document.querySelector('.result-window .CodeMirror');"
+        "return shown && shown.CodeMirror.getValue()"
+    )
+
+    assert "errors" not in json.loads(answer)
+    assert "customers" in json.loads(answer)["data"]
 
 
 def test_graphiql_shows_the_documentation_of_the_schema(bank: Served, browser: Browser) -> None:
