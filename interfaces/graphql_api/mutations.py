@@ -127,9 +127,9 @@ class Mutation:
         started = time.perf_counter()
         answer = await self._answer(context, given)
         code = answer.code.name if isinstance(answer, answers.CommandError) else None
-        context.metrics.commanded(
-            permanent_name(self.command), type(answer).__name__, code, time.perf_counter() - started
-        )
+        name, outcome = permanent_name(self.command), type(answer).__name__
+        context.metrics.commanded(name, outcome, code, time.perf_counter() - started)
+        context.serving.telemetry.command(name, outcome, code)
         return answer
 
     async def _answer(self, context: Context, given: Given) -> Any:

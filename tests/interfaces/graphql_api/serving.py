@@ -21,6 +21,7 @@ from interfaces.database import as_application
 from interfaces.indexing import indexing
 from interfaces.settings import Access, Settings
 from interfaces.system import bank_codec, open_system
+from interfaces.telemetry import Telemetry
 from projections import PROJECTIONS
 from projections.runner import Runner
 
@@ -87,7 +88,9 @@ class Served:
 
 
 @contextmanager
-def served(url: str, home: Path, **given: Any) -> Iterator[Served]:
+def served(
+    url: str, home: Path, telemetry: Telemetry | None = None, **given: Any
+) -> Iterator[Served]:
     """The bank in this database, until the block ends: open, unless the settings given say else."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         host, port = listening.getsockname()
@@ -97,7 +100,7 @@ def served(url: str, home: Path, **given: Any) -> Iterator[Served]:
         async def serve() -> None:
             settings = Settings(**{"home": home, "port": port, "access": Access.OPEN, **given})
             async with open_system(url, settings) as system:
-                app = create_app(system, clock=bank.now)
+                app = create_app(system, clock=bank.now, telemetry=telemetry)
                 server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
                 servers.put(server)
                 async with indexing(system.indexer):
