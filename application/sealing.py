@@ -114,6 +114,13 @@ class Tree:
         """The first checkpoint of at least so many leaves, with its cosignatures."""
         return self._checkpoint(_COVERING, size)
 
+    def checkpoints(self) -> Sequence[tuple[int, Note]]:
+        """All that were signed, with their cosignatures, by their sizes."""
+        with self._connect() as connection:
+            rows = connection.execute(_WITH_COSIGNATURES + " ORDER BY size").fetchall()
+        notes = [Note.parse((note + "".join(lines)).encode()) for note, lines in rows]
+        return [(Checkpoint.parse(note.text).size, note) for note in notes]
+
     def _checkpoint(self, query: LiteralString, *given: int) -> Note | None:
         with self._connect() as connection:
             row = connection.execute(query, given).fetchone()

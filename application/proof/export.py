@@ -1,0 +1,113 @@
+"""An exported log: a folder that anybody can copy, keep and verify.
+
+    format                  "ledgertwin-log/1"
+    log.key                 the bank's key, as a C2SP verifier
+    checkpoint              the latest signed checkpoint, with its cosignatures
+    checkpoints/<size>      all of them
+    tile/<level>/<place>    the tree, in C2SP tiles
+    records/<number>.jsonl  4,096 records each, compressed by gzip (.gz)
+
+A record is a line of JSON: `stream` (a UUID), `version`, `topic`, `state` (the stored bytes, which
+are UTF-8, as a text), and `position`, which is not hashed and only says where it stood. Text in
+JSON is exact, so the bytes are those that were stored.
+"""
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from application.proof.tiles import Tile, TileMissing
+from application.proof.verify import Entry
+
+FORMAT: Final = "ledgertwin-log/1"
+BUNDLE: Final = 4096
+"""Records in one file."""
+
+
+class ExportUnreadable(Exception):
+    """It is no export, or a file of it cannot be read. The message says which."""
+
+
+class Export:
+    """Reads an export. Nothing is believed before it is verified."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        said = self._text("format").strip()
+        if said != FORMAT:
+            raise ExportUnreadable(f"{folder} is of format {said!r}; this reads {FORMAT!r}")
+
+    @property
+    def key(self) -> str:
+        """The key that the bank says is its own: an auditor has it from elsewhere."""
+        return self._text("log.key").strip()
+
+    @property
+    def checkpoint(self) -> bytes:
+        return self._bytes("checkpoint")
+
+    def tile(self, tile: Tile) -> bytes:
+        """TileMissing if there is none. A tile that is whole by now holds the shorter one."""
+        for path in (tile.path, Tile(tile.level, tile.place).path):
+            try:
+                return (self._folder / path).read_bytes()
+            except FileNotFoundError:
+                continue
+        raise TileMissing(tile.path)
+
+    def entries(self) -> Iterator[Entry]:
+        """All records, in the order of the tree's leaves. ExportUnreadable."""
+        for number in range(2**31):
+            path = self._folder / bundle(number)
+            if not path.exists():
+                return
+            yield from _entries(path)
+
+    def _text(self, name: str) -> str:
+        return self._bytes(name).decode(errors="replace")
+
+    def _bytes(self, name: str) -> bytes:
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError as error:
+            raise ExportUnreadable(f"{self._folder / name}: {error.strerror}") from None
+
+
+def bundle(number: int) -> str:
+    """The file of records number * 4,096 and those that follow, under the export's folder."""
+    return f"records/{number:08}.jsonl.gz"
+
+
+def line(position: int, entry: Entry) -> bytes:
+    """A record as it is exported."""
+    said = {
+        "position": position,
+        "stream": str(UUID(bytes=entry.stream)),
+        "version": entry.version,
+        "topic": entry.topic.decode(),
+        "state": entry.state.decode(),
+    }
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def compressed(lines: Iterable[bytes]) -> bytes:
+    """A file of records: the same records give the same bytes."""
+    return gzip.compress(b"".join(lines), mtime=0)
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    try:
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+        for text in lines:
+            said = json.loads(text)
+            yield Entry(
+                stream=UUID(said["stream"]).bytes,
+                version=said["version"],
+                topic=said["topic"].encode(),
+                state=said["state"].encode(),
+            )
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExportUnreadable(f"{path} is not as it was exported: {error}") from error
