@@ -1,14 +1,13 @@
 """With whom a customer deals regularly, read off what was moved on his accounts.
 
 Pure functions over rows of the feed of transactions: they keep nothing, so that moving money does
-not take longer for them. The clock is that of the account: the months that end with its newest
+not take longer for them. The clock is that of the accounts: the months that end with the newest
 movement, as an account may have come to rest long ago.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Final
-from uuid import UUID
 
 from domain.account import MovementKind
 from domain.value import value
@@ -32,7 +31,6 @@ class Counterparty:
     """Amounts in minor units of `currency`. `confidence` is how likely it is that the next month
     brings another movement: see `regular`."""
 
-    account_id: UUID
     name: str
     currency: str
     count: int
@@ -45,7 +43,7 @@ class Counterparty:
 
 
 def regular(movements: Sequence[Transaction]) -> list[Counterparty]:
-    """With whom one account deals regularly, by its newest movements.
+    """With whom a customer deals regularly, by the newest movements on accounts of one currency.
 
     The confidence is Laplace's rule of succession, (months in which there was a movement + 1) /
     (months since the first one + 2): of a rent that was paid in twelve months of twelve, 0.93.
@@ -72,7 +70,6 @@ def _counterparty(name: str, movements: Iterable[Transaction], newest: date) -> 
     days = sorted(m.booking_date for m in movements)
     months = len({month_of(day) for day in days})
     return Counterparty(
-        account_id=movements[0].account_id,
         name=name,
         currency=movements[0].currency,
         count=len(movements),

@@ -40,6 +40,7 @@ from interfaces.access.masking import Policy
 from interfaces.graphql_api import accounts, cards
 from interfaces.graphql_api.answers import Answer, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
+from interfaces.graphql_api.behaviour import Behaving
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.enums import CustomerKind, CustomerStatus, RiskRating, Segment
@@ -100,7 +101,7 @@ class CustomerRestriction:
 @strawberry.type(
     description="A person or a business that the bank deals with.", directives=FOR_READERS
 )
-class Customer(WithReads, WithLoans, Node):
+class Customer(Behaving, WithReads, WithLoans, Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")
     kind: CustomerKind = strawberry.field(description="Whether it is a person or a business.")

@@ -6,7 +6,7 @@ from uuid import UUID
 import strawberry
 
 from domain import customer
-from domain.signals import LifeEventKind, Login, PushEvent, ServiceChannel, SignalEvent
+from domain.signals import Login, PushEvent, SignalEvent
 from domain.value import changed
 from interfaces.access.caller import Scope
 from interfaces.external_events import device_fingerprint
@@ -17,9 +17,6 @@ from interfaces.graphql_api.fields import field
 from interfaces.graphql_api.inputs import CommandMeta, Given, malformed
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.part import Part
-
-strawberry.enum(ServiceChannel, description="How a customer comes to the bank.")
-strawberry.enum(LifeEventKind, description="What has changed in a customer's life.")
 
 DEVICE_MAX: Final = 200
 """How long the name of a device may be."""

@@ -196,7 +196,6 @@ def paid(months: int, **more: Any) -> list[Transaction]:
 def test_a_rent_that_is_paid_each_month_is_regular() -> None:
     assert regular(paid(12)) == [
         Counterparty(
-            account_id=ACCOUNT,
             name="Fairview Homes",
             currency="EUR",
             count=12,
