@@ -1,4 +1,5 @@
-"""Traces of operations, for OpenTelemetry: an extra, of which nothing is imported unless it is set.
+"""Traces of operations, for OpenTelemetry: what sends them is an extra, only imported where it is
+set.
 
 One span is one operation, whichever way it came in: GraphQL, REST or a socket. It belongs to the
 trace of whoever called (W3C Trace Context), and says of the operation its name, its kind and the

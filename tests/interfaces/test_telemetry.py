@@ -141,7 +141,8 @@ def test_spans_are_sent_by_otlp_at_the_latest_when_the_bank_ends(tmp_path: Path)
 
 WITHOUT = """
 import sys
-sys.modules["opentelemetry"] = None  # as if it were not installed: importing it raises ImportError
+# As if they were not installed: importing them raises ImportError. The API comes with FastAPI.
+sys.modules["opentelemetry.sdk"] = sys.modules["opentelemetry.exporter"] = None
 import interfaces.app, interfaces.cli.server
 from interfaces.settings import InvalidSettings, Settings
 from interfaces.telemetry import telemetry
