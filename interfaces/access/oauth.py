@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -11,7 +12,6 @@ from urllib.parse import parse_qsl, unquote_plus
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import PoolTimeout
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -22,9 +22,17 @@ from interfaces.access.clients import Client, Clients
 from interfaces.access.issuer import JWKS_PATH, METADATA_PATH, TOKEN_PATH, BuiltInIssuer
 from interfaces.problems import PROBLEM_JSON, problem
 
+logger = logging.getLogger(__name__)
+
 _FORM: Final = "application/x-www-form-urlencoded"
 _NEVER_KEPT: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 _KEPT_A_WHILE: Final = {"cache-control": "public, max-age=300"}
+
+
+_AT_ONCE: Final = 2
+_WAITING: Final = 100
+"""Strangers may ask for tokens as often as they like. Each time takes a thread and a connection,
+of which the bank has few: they get some of them, and not all."""
 
 
 class Refused(Exception):
@@ -47,18 +55,30 @@ class TokenEndpoint:
     def __init__(self, clients: Clients, issuer: BuiltInIssuer) -> None:
         self._clients = clients
         self._issuer = issuer
+        self._asking = 0
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def __call__(self, request: Request) -> Response:
+        if self._asking >= _WAITING:
+            return _unavailable("too many ask for tokens at once")
+        self._asking += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self._asking -= 1
+
+    async def _answer(self, request: Request) -> Response:
         authorization = request.headers.get("authorization")
         try:
             given = _form(request.headers.get("content-type", ""), await request.body())
-            client = await self._authenticated(_credentials(authorization, given))
-            issued = await self._issued(client, given)
+            said = _credentials(authorization, given)
+            async with self._turns:
+                client = await self._authenticated(said)
+                issued = await self._issued(client, given)
         except Refused as refused:
             return _refusal(refused, by_header=authorization is not None)
-        except (psycopg.OperationalError, PoolTimeout):
-            body = problem("UNAVAILABLE", "the database does not answer")
-            return Response(body, HTTPStatus.SERVICE_UNAVAILABLE, media_type=PROBLEM_JSON)
+        except psycopg.OperationalError:
+            return _unavailable("the database does not answer")
         return JSONResponse(issued, headers=_NEVER_KEPT)
 
     async def _authenticated(self, said: _Credentials) -> Client:
@@ -70,6 +90,7 @@ class TokenEndpoint:
         else:
             client = await asyncio.to_thread(self._clients.authenticate, client_id, said.secret)
         if client is None:
+            logger.warning("somebody asked for a token with an id and a secret of no client")
             raise Refused("invalid_client", "no client has that id and secret")
         return client
 
@@ -153,6 +174,12 @@ def _scopes(asked: str | None, client: Client) -> frozenset[Scope]:
     if not wanted or not wanted <= client.scopes:
         raise Refused("invalid_scope", "the client may not have all of these scopes")
     return frozenset(Scope(scope) for scope in wanted)
+
+
+def _unavailable(why: str) -> Response:
+    body = problem("UNAVAILABLE", why)
+    headers = {**_NEVER_KEPT, "retry-after": "1"}
+    return Response(body, HTTPStatus.SERVICE_UNAVAILABLE, headers, PROBLEM_JSON)
 
 
 def _refusal(refused: Refused, *, by_header: bool) -> Response:

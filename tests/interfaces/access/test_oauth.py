@@ -1,14 +1,26 @@
 """Tokens by client credentials (RFC 6749, 4.4), over real HTTP, and what is in them."""
 
+import asyncio
 import base64
 import time
+from collections.abc import Callable
+from datetime import timedelta
+from threading import Lock
 from typing import Any
+from uuid import uuid4
 
+import httpx
+import psycopg
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from starlette.applications import Starlette
 
+from application.keystore import LocalKeystore
 from interfaces.access.caller import Scope
+from interfaces.access.clients import Clients
+from interfaces.access.issuer import BuiltInIssuer
+from interfaces.access.oauth import TokenEndpoint, oauth_routes
 from tests.interfaces.access.guarded import Credentials, Guarded
 
 BOTH = (Scope.READ, Scope.WRITE)
@@ -180,3 +192,57 @@ def test_without_any_credentials_nothing_is_granted(guarded: Guarded) -> None:
 
 def test_nobody_gets_a_token_by_following_a_link(guarded: Guarded) -> None:
     assert guarded.bank.http.get("/oauth/token").status_code == 405
+
+
+# --- when it cannot be told -----------------------------------------------------------------------
+
+
+def asking(connect: Callable[[], psycopg.Connection[Any]], times: int) -> list[httpx.Response]:
+    """So many who ask at once, of a bank whose database is reached like that."""
+    keystore = LocalKeystore.in_memory()
+    issuer = BuiltInIssuer(keystore, "https://bank.example", timedelta(minutes=10))
+    endpoint = TokenEndpoint(Clients(keystore, connect), issuer)
+    app = Starlette(routes=oauth_routes(endpoint, issuer))
+
+    async def ask() -> list[httpx.Response]:
+        said = {"grant_type": "client_credentials"}
+        auth = (str(uuid4()), "lts_secret")
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="https://bank.example") as bank:
+            asked = (bank.post("/oauth/token", data=said, auth=auth) for _ in range(times))
+            return await asyncio.gather(*asked)
+
+    return asyncio.run(ask())
+
+
+def nowhere() -> psycopg.Connection[Any]:
+    return psycopg.connect("postgresql://127.0.0.1:1/bank")
+
+
+def test_while_the_database_is_away_a_client_may_come_again() -> None:
+    (answer,) = asking(nowhere, 1)
+    assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_those_who_ask_for_tokens_do_not_take_all_threads_from_the_others() -> None:
+    counted, most, asking_now = Lock(), 0, 0
+
+    def slowly() -> psycopg.Connection[Any]:
+        nonlocal most, asking_now
+        with counted:
+            asking_now += 1
+            most = max(most, asking_now)
+        time.sleep(0.02)
+        with counted:
+            asking_now -= 1
+        return nowhere()
+
+    asking(slowly, 20)
+    assert most == 2
+
+
+def test_when_very_many_ask_for_tokens_some_have_to_come_again() -> None:
+    answers = asking(nowhere, 150)
+    told = [answer for answer in answers if "too many" in answer.json()["detail"]]
+    assert len(told) == 50
