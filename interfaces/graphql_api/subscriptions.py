@@ -20,20 +20,27 @@ from domain.risk.assessment import AlertSeverity
 from interfaces.access.caller import Scope
 from interfaces.graphql_api.branches import Branch
 from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.customers import Customer
 from interfaces.graphql_api.directives import declared
 from interfaces.graphql_api.errors import BadUserInput
 from interfaces.graphql_api.events import Event
 from interfaces.graphql_api.fields import AfterPosition, Id
+from interfaces.graphql_api.happened import TwinChange
 from interfaces.graphql_api.ids import uuid_argument
 from interfaces.graphql_api.part import Part
 from interfaces.graphql_api.risk import FraudAlert
+from interfaces.graphql_api.scalars import Position
 from interfaces.live.heard import Heard, Watch
 from projections.branches import BRANCHES, BranchRow
+from projections.customers import CUSTOMERS
 from projections.fraud_alerts import FRAUD_ALERTS
+from projections.rows import records_of
+from projections.twin import EVENTS, Twin, streams_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 STREAMS_MAX: Final = 100
+_PATIENCE: Final = 1.0
 EVERYTHING: Final = "*"
 _SEVERITIES: Final = tuple(AlertSeverity)
 
@@ -95,6 +102,64 @@ class BranchChanges(Watch):
         return Branch.of(self._row)
 
 
+@strawberry.type(description="What one record of the log changed of a customer.")
+class CustomerUpdate:
+    position: Position = strawberry.field(
+        description="Where it stands in the log: the `after` of whoever comes again."
+    )
+    changes: list[TwinChange] = strawberry.field(description="What it changed, by path.")
+    customer: Customer = strawberry.field(
+        description="The customer then. What is asked for beneath its own fields is read a moment "
+        "later."
+    )
+
+
+class CustomerChanges(Watch):
+    """A customer's twin, and what each record changes in it. It is folded from all of the
+    customer's records when somebody begins to listen, some 20 us for each, and then kept."""
+
+    topics = frozenset(map(permanent_name, EVENTS))
+
+    def __init__(self, context: Context, customer_id: UUID) -> None:
+        self._read_models = context.system.read_models
+        self._decode = context.decode
+        self._twin = Twin(customer_id)
+        self.customer = customer_id
+        self.streams = frozenset({customer_id})
+
+    async def begin(self, position: int) -> None:
+        while not await self._read_models.wait_for(position, _PATIENCE):
+            pass  # by its rows the customer's streams are found: it cannot begin without them
+        async with self._read_models.snapshot() as now:
+            streams = await streams_of(now, self._twin.customer_id)
+            records = await records_of(now, self._decode, streams, until=position)
+        self._twin = await asyncio.to_thread(self._twin.fold, records)
+        self._know_streams()
+
+    async def told(self, heard: Heard) -> CustomerUpdate | None:
+        recorded, twin = heard.recorded, self._twin
+        if lacking := twin.lacks(recorded):
+            async with self._read_models.snapshot() as now:
+                before = recorded.position - 1
+                twin.take_in(await records_of(now, self._decode, lacking, until=before))
+        if not twin.concerns(recorded):
+            return None
+        changes = twin.advance(recorded)
+        self._know_streams()
+        row = twin.rows.row(CUSTOMERS, twin.customer_id)
+        if not changes or row is None:
+            return None
+        return CustomerUpdate(
+            position=Position(recorded.position),
+            changes=[TwinChange.of(change, recorded) for change in changes],
+            customer=Customer.of(row),
+        )
+
+    def _know_streams(self) -> None:
+        if self._twin.streams != self.streams:
+            self.streams = frozenset(self._twin.streams)
+
+
 # --- fields ---------------------------------------------------------------------------------------
 
 
@@ -138,6 +203,17 @@ class LiveSubscriptions:
         after: AfterPosition = None,
     ) -> FraudAlertsRaised:
         return FraudAlertsRaised(min_severity)
+
+    @_subscription(
+        "A customer, each time that anything changes in its twin.",
+        CustomerUpdate,
+    )
+    async def customer_changed(
+        self, info: Info, id: Id, after: AfterPosition = None
+    ) -> CustomerChanges:
+        customer_id = uuid_argument(id, "Customer")
+        await _require(info.context, CUSTOMERS, customer_id, "customer")
+        return CustomerChanges(info.context, customer_id)
 
     @_subscription(
         "A branch, each time that anything happens there.",
