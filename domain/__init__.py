@@ -33,6 +33,12 @@ from domain.holding import (
 from domain.loan import LoanCase, add_loan_guarantor, disburse_loan, draft_loan
 from domain.risk.alert import RiskAlert
 from domain.risk.policy import RiskPolicy
+from domain.risk.update import (
+    RiskUpdate,
+    carry_out_risk_update,
+    request_risk_update_for_alert,
+    request_risk_update_for_score,
+)
 from domain.signals import CustomerSignals, push_event
 from domain.spending import CardSpending
 from domain.transfer import make_transfer, reverse_movement, waive_fee
@@ -48,6 +54,7 @@ AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
     AccessJournal,
     Branch,
     LoanCase,
+    RiskUpdate,
 )
 """Every aggregate of the bank: what records, replays and verifies knows them from here alone.
 
@@ -80,6 +87,9 @@ JOINT_DECISIONS: tuple[Handler, ...] = (
     draft_loan,
     add_loan_guarantor,
     disburse_loan,
+    request_risk_update_for_alert,
+    request_risk_update_for_score,
+    carry_out_risk_update,
 )
 """What is decided over several streams at once."""
 

@@ -13,10 +13,12 @@ from projections.fraud_alerts import FRAUD_ALERTS
 from projections.ledger import LEDGER
 from projections.loans import GUARANTEES, LOANS
 from projections.personal_reads import PERSONAL_READS, UNUSUAL_READS
+from projections.processes import PROCESSES
 from projections.projection import Projection
 from projections.risk_models import RISK_MODELS
 from projections.risk_policy import RISK_POLICIES
 from projections.risk_profile import RISK_PROFILES
+from projections.risk_updates import RISK_UPDATES
 from projections.signals import CUSTOMER_SIGNALS, ENGAGEMENTS
 from projections.transactions import TRANSACTIONS
 
@@ -36,6 +38,8 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     TICKETS,
     LOANS,
     GUARANTEES,
+    PROCESSES,
+    RISK_UPDATES,
     CUSTOMER_SIGNALS,
     ENGAGEMENTS,
     ACCOUNT_FLOWS,

@@ -49,6 +49,11 @@ from domain.money import Money
 from domain.postings import GL, Side
 from domain.risk.alert import RiskAlertConfirmed, RiskAlertDismissed, RiskAlertRaised
 from domain.risk.policy import RiskModelPromoted, RiskModelRetired, RiskModelTrained
+from domain.risk.update import (
+    RiskUpdateCarriedOut,
+    RiskUpdateFoundNeedless,
+    RiskUpdateRequested,
+)
 from domain.spending import (
     CardAuthorizationApproved,
     CardAuthorizationChallenged,
@@ -221,6 +226,10 @@ class Auditor:
         """By id: APPROVED (held or debited at once), CHALLENGED, or DECLINED."""
         self.alerts: list[UUID] = []
         """Those that are open."""
+        self.confirmed: list[UUID] = []
+        """Those that were confirmed."""
+        self.updates: list[UUID] = []
+        """Risk updates that are under way."""
         self.models: list[str] = []
         """By artefact, in the order of training."""
         self.champions: list[str] = []
@@ -761,8 +770,15 @@ class Auditor:
                 self.cards[stream_id] = CardPage(account_id=account_id, line=line or stream_id)
             case RiskAlertRaised():
                 self.alerts.append(stream_id)
-            case RiskAlertConfirmed() | RiskAlertDismissed():
+            case RiskAlertConfirmed():
                 self.alerts.remove(stream_id)
+                self.confirmed.append(stream_id)
+            case RiskAlertDismissed():
+                self.alerts.remove(stream_id)
+            case RiskUpdateRequested():
+                self.updates.append(stream_id)
+            case RiskUpdateCarriedOut() | RiskUpdateFoundNeedless():
+                self.updates.remove(stream_id)
             case RiskModelTrained(artefact_sha256=artefact):
                 self.models.append(artefact)
             case RiskModelPromoted(artefact_sha256=artefact):

@@ -82,7 +82,13 @@ from domain.card import (
     UnblockPin,
     UnfreezeCard,
 )
-from domain.customer import ApproveKyc, CustomerKind, RegisterCustomer, SubmitKycEvidence
+from domain.customer import (
+    ApproveKyc,
+    AssignSegment,
+    CustomerKind,
+    RegisterCustomer,
+    SubmitKycEvidence,
+)
 from domain.holding import CloseCustomer, LiftCustomerRestriction, OpenAccount
 from domain.loan import (
     AcceptLoanOffer,
@@ -111,6 +117,12 @@ from domain.risk.policy import (
     RecordTrainedModel,
     RetireModel,
 )
+from domain.risk.update import (
+    CarryOutRiskUpdate,
+    RequestRiskUpdateForAlert,
+    RequestRiskUpdateForScore,
+)
+from domain.signals import PushEvent
 from domain.transfer import ReverseMovement, Transfer, WaiveFee
 from tests.auditor import Answer, Auditor, Page
 from tests.scenario import InMemoryHistory
@@ -405,6 +417,8 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     InvestigateAlert: _alerts,
     ConfirmAlert: _alerts,
     DismissAlert: _alerts,
+    RequestRiskUpdateForAlert: lambda books: ({"alert_id": alert} for alert in books.confirmed),
+    CarryOutRiskUpdate: lambda books: ({"update_id": update} for update in books.updates),
     IssueTicket: lambda books: (
         {"branch_id": branch, "occurred_at": INSTANTS[-1]} for branch, _ in sorted(books.counters)
     ),
@@ -459,8 +473,10 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
 
 LENDING = (*LoanCase.commands, DraftLoan, AddLoanGuarantor, DisburseLoan)
 
-APART = frozenset({*Branch.commands, *LENDING})
-"""What has a machine of its own: beside everything else, little would come of it."""
+RATING_ANEW = (RequestRiskUpdateForAlert, RequestRiskUpdateForScore, CarryOutRiskUpdate)
+
+APART = frozenset({*Branch.commands, *LENDING, *RATING_ANEW})
+"""What other machines are asked for: beside everything else, little would come of it."""
 
 ENDING = {ActivateAccount, RestrictAccount, MarkDormant, CloseAccount}
 """Commands after which less is possible."""
@@ -474,7 +490,7 @@ MONEY = (
 BY_CARD = (
     *(AuthorizeCard, AuthorizeCard, AdviseAuthorization, CompleteChallenge, RecordFraudLabel),
     *(ReverseAuthorization, ExpireAuthorization, ClearCardTransaction, ClearCardRefund),
-    *(InvestigateAlert, ConfirmAlert, DismissAlert, PublishRules),
+    *(InvestigateAlert, ConfirmAlert, DismissAlert, RequestRiskUpdateForAlert, PublishRules),
     *(SetSpendControl, ReplaceCard, SetPin, TryPin, UnblockPin),
     *(DepositCash, WithdrawCash, ReverseMovement, CloseAccount),
 )
@@ -492,7 +508,7 @@ AT_A_BRANCH = (
     *(RecordNoShow, TransferTicket),
 )
 
-AROUND = (RecordReads,)
+AROUND = (RecordReads, PushEvent, AssignSegment)
 """What happens beside accounts and cards, and says nothing of them: the bank is not asked for it
 among everything else, of which it would only leave less."""
 
@@ -586,7 +602,7 @@ for _machine, _asked in (
     ),
     (CardLaws, BY_CARD),
     (QuietLaws, WITHOUT_MONEY),
-    (LawsAround, AROUND),
+    (LawsAround, (*AROUND, *RATING_ANEW[1:] * 2)),
     (BranchLaws, AT_A_BRANCH),
     (
         LoanLaws,

@@ -140,6 +140,8 @@ class RiskAlert(Aggregate[RiskAlertCommand, RiskAlertEvent]):
     authorization_id: UUID | None = None
     card_id: UUID | None = None
     account_id: UUID | None = None
+    customer_id: UUID | None = None
+    severity: AlertSeverity | None = None
     analyst: str | None = None
 
     def decide(self, command: RiskAlertCommand) -> Sequence[RiskAlertEvent]:
@@ -167,6 +169,8 @@ class RiskAlert(Aggregate[RiskAlertCommand, RiskAlertEvent]):
                     authorization_id=event.authorization_id,
                     card_id=event.card_id,
                     account_id=event.account_id,
+                    customer_id=event.customer_id,
+                    severity=event.severity,
                 )
             case RiskAlertInvestigated(analyst=analyst):
                 return changed(self, status=AlertStatus.INVESTIGATING, analyst=analyst)
