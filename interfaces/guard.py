@@ -46,6 +46,8 @@ _HEADERS: Final[Mapping[str, str]] = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+_OVER_TLS: Final = [(b"strict-transport-security", b"max-age=31536000")]
+"""Whoever has come by TLS once comes by nothing else for a year (RFC 6797)."""
 _RAW_HEADERS: Final = [(name.encode(), text.encode()) for name, text in _HEADERS.items()]
 
 _LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
@@ -159,6 +161,7 @@ class _Answer:
         self._scope = scope
         self._send = send
         self._origin = origin
+        self._tls = _OVER_TLS if scope.get("scheme") in ("https", "wss") else []
         self._begun = False
         self.timer: asyncio.Timeout | None = None
 
@@ -168,7 +171,7 @@ class _Answer:
             if self.timer is not None and not self.timer.expired():
                 self.timer.reschedule(None)
             said = message.get("headers", ())
-            message = {**message, "headers": [*said, *_RAW_HEADERS, *self._origin]}
+            message = {**message, "headers": [*said, *_RAW_HEADERS, *self._tls, *self._origin]}
         await self._send(message)
 
     async def refuse(

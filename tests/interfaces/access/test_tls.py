@@ -1,5 +1,6 @@
 """Whom TLS lets in, by real handshakes over a real socket."""
 
+import asyncio
 import socket
 import ssl
 import threading
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -16,8 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as new_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
+from starlette.responses import Response
 
 from interfaces.access.tls import server_context
+from interfaces.guard import Guard
+from interfaces.origins import Origins
 from interfaces.settings import InvalidSettings, Settings
 
 
@@ -187,3 +192,19 @@ def test_authorities_that_are_none_are_named(bank: Authority, tmp_path: Path) ->
     nothing.write_text("nothing")
     with pytest.raises(InvalidSettings, match=r"TLS_CLIENT_CA: .*nothing\.pem"):
         server_context(speaking_tls(bank, clients=nothing))
+
+
+@pytest.mark.parametrize(("scheme", "told"), [("https", "max-age=31536000"), ("http", None)])
+def test_whoever_comes_by_tls_is_told_to_come_by_nothing_else(
+    scheme: str, told: str | None
+) -> None:
+    guard = Guard(
+        Response("hello"), body_bytes=10, hosts=None, origins=Origins(frozenset()), seconds=10
+    )
+
+    async def answer() -> httpx.Response:
+        transport = httpx.ASGITransport(guard)
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.get(f"{scheme}://bank.example/")
+
+    assert asyncio.run(answer()).headers.get("strict-transport-security") == told
