@@ -113,6 +113,8 @@ class Context(BaseContext):
         """Whether the document is one of the bank's own, which is as good as registered."""
         self.allowance = UNLIMITED
         """What the client has left after this request, and whether it was too much."""
+        self.refused_as: str | None = None
+        """The code of why an operation was not executed, if it was not."""
         self.known: Mapping[str, Known] = {}
         """What fields at the root have come to, by their response keys: not to be asked again."""
 

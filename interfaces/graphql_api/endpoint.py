@@ -24,12 +24,14 @@ from interfaces.graphql_api.context import Context, Serving
 from interfaces.graphql_api.requests import BadRequest, Request, request_of
 from interfaces.graphql_api.schema import BankSchema
 from interfaces.live.sse import MEDIA_TYPE, EventStreams
-from interfaces.problems import PROBLEM_JSON, problem
+from interfaces.problems import PROBLEM_JSON, problem, status_of
 
 GRAPHIQL: Final = Path(__file__).parent / "graphiql"
 """The page, its script and style, and the published builds of what they use."""
 
 _JSON: Final = b"application/json"
+_RESPONSE: Final = b"application/graphql-response+json"
+"""What a client accepts who wants the status to say, too, whether its request was executed."""
 _HTML: Final = b"text/html; charset=utf-8"
 
 _ALLOWED: Final = {
@@ -54,7 +56,8 @@ class GraphQLEndpoint:
         self._page = (GRAPHIQL / "index.html").read_bytes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, content_type = 200, _JSON
+        accepted = _header(scope, b"accept")
+        status, content_type = 200, _RESPONSE if _RESPONSE in accepted else _JSON
         method = scope["method"]
         headers: list[tuple[bytes, bytes]] = []
         try:
@@ -63,18 +66,20 @@ class GraphQLEndpoint:
                 body = problem("METHOD_NOT_ALLOWED", "Method Not Allowed")
             elif method == "GET" and is_for_a_browser(scope):
                 content_type, body = _HTML, self._page
-            elif MEDIA_TYPE in _header(scope, b"accept"):
+            elif MEDIA_TYPE in accepted:
                 await self._stream(scope, receive, send)
                 return
             else:
                 request = await self._asked(scope, receive)
-                status, body = await self._answer(request, method, caller_of(scope), headers)
+                refused, body = await self._answer(request, method, caller_of(scope), headers)
+                if refused == HTTPStatus.TOO_MANY_REQUESTS or content_type == _RESPONSE:
+                    status = refused
         except BadRequest as bad:
             status, body = 400, _refused(str(bad), bad.code)
         except Disconnected:
             return
         headers += [(b"content-length", b"%d" % len(body)), (b"content-type", content_type)]
-        if content_type == _JSON:
+        if content_type in (_JSON, _RESPONSE):
             # A balance is true of its moment, and a card's number is nobody's to keep.
             headers.append((b"cache-control", b"no-store"))
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -107,7 +112,7 @@ class GraphQLEndpoint:
         caller: Caller,
         headers: list[tuple[bytes, bytes]],
     ) -> tuple[int, bytes]:
-        """The status and the body; headers are added."""
+        """The status, which says whether it was executed, and the body; headers are added."""
         context = Context(self._serving, caller)
         try:
             body = await self._schema.answer(
@@ -120,7 +125,8 @@ class GraphQLEndpoint:
         except InvalidOperationTypeError as not_allowed:
             raise BadRequest(not_allowed.as_http_error_reason(method)) from None
         headers += context.allowance.headers
-        return (200 if context.allowance.granted else HTTPStatus.TOO_MANY_REQUESTS), body
+        code = context.refused_as
+        return (HTTPStatus.OK if code is None else status_of(code)), body
 
 
 def graphql_endpoint(

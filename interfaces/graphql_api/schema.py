@@ -190,6 +190,7 @@ class BankSchema(strawberry.Schema):
         )
         if not context.allowance.granted:
             context.metrics.requested(errors=True)
+            context.refused_as = RATE_LIMITED
             return _rate_limited(context.allowance)
         if operation is not None and _may_be(operation, allowed_operation_types):
             planned = await self._planned(operation, given, context)
@@ -205,6 +206,10 @@ class BankSchema(strawberry.Schema):
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
             body["errors"] = [error.formatted for error in result.errors]
+            if result.data is None and all(error.path is None for error in result.errors):
+                # It was not executed: then there is no data, not even null (GraphQL, 7.1.1).
+                del body["data"]
+                context.refused_as = str((result.errors[0].extensions or {})["code"])
         return json.dumps(body, separators=(",", ":")).encode()
 
     async def _on_record(
