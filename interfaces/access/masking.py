@@ -30,10 +30,10 @@ POLICIES: Final[Mapping[Policy, str]] = {
 }
 """What each policy does, in the words of the documentation."""
 
-_HIDDEN: Final = "***"
+HIDDEN: Final = "***"
 _DIGITS_SHOWN: Final = 4
-_ACCOUNT_SHOWN: Final = 4
-_ACCOUNT_HIDDEN: Final = 4
+ACCOUNT_SHOWN: Final = 4
+ACCOUNT_HIDDEN: Final = 4
 """An account number shows its last four characters if at least as many stay hidden."""
 
 
@@ -62,7 +62,7 @@ def sees_confidential(caller: Caller) -> bool:
 
 def masked_name(name: str) -> str:
     """The initials, as in `A*** L***`: how many words there are is seen, how long they are not."""
-    return " ".join(f"{word[0]}{_HIDDEN}" for word in name.split()) or _HIDDEN
+    return " ".join(f"{word[0]}{HIDDEN}" for word in name.split()) or HIDDEN
 
 
 def masked_email(address: str) -> str:
@@ -70,21 +70,21 @@ def masked_email(address: str) -> str:
     local, at, host = address.rpartition("@")
     domain, dot, top = host.rpartition(".")
     if not (local and at and domain and dot and top):
-        return _HIDDEN
-    return f"{local[0]}{_HIDDEN}@{domain[0]}{_HIDDEN}.{top}"
+        return HIDDEN
+    return f"{local[0]}{HIDDEN}@{domain[0]}{HIDDEN}.{top}"
 
 
 def masked_phone(number: str) -> str:
     """The last digits, at most four and never more than a third of them."""
     digits = re.sub(r"\D", "", number)
     shown = min(_DIGITS_SHOWN, len(digits) // 3)
-    return _HIDDEN + digits[len(digits) - shown :]
+    return HIDDEN + digits[len(digits) - shown :]
 
 
 def masked_birth_date(day: str) -> str:
     """The year; of what is no date, nothing."""
     year = re.fullmatch(r"(\d{4})-\d\d-\d\d", day, re.ASCII)
-    return year[1] if year else _HIDDEN
+    return year[1] if year else HIDDEN
 
 
 def masked_address(address: str) -> str:
@@ -92,14 +92,14 @@ def masked_address(address: str) -> str:
     house or of a postal district."""
     last = address.rpartition(",")[2] if "," in address else ""
     words = [word for word in last.split() if not any(map(str.isdigit, word))]
-    return ", ".join((_HIDDEN, " ".join(words))) if words else _HIDDEN
+    return ", ".join((HIDDEN, " ".join(words))) if words else HIDDEN
 
 
 def masked_account(number: str) -> str:
     """The last four characters, if as many are hidden. `written.py` has the same in SQL."""
-    if len(number) < _ACCOUNT_SHOWN + _ACCOUNT_HIDDEN:
-        return _HIDDEN
-    return _HIDDEN + number[-_ACCOUNT_SHOWN:]
+    if len(number) < ACCOUNT_SHOWN + ACCOUNT_HIDDEN:
+        return HIDDEN
+    return HIDDEN + number[-ACCOUNT_SHOWN:]
 
 
 MASKS: Final[Mapping[str, Callable[[str], str]]] = {

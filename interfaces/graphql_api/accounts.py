@@ -35,6 +35,7 @@ from domain.account import (
 from domain.holding import AddHolder, OpenAccount
 from domain.restriction import Direction
 from domain.transfer import ReverseMovement, WaiveFee
+from interfaces.access.masking import Policy
 from interfaces.graphql_api.answers import Answer, InsufficientFunds, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
@@ -98,6 +99,11 @@ class AccountRestriction:
     amount: MoneyShown | None = strawberry.field(
         description="The part of the balance that is blocked; null: the whole direction is."
     )
+    why: strawberry.Private[str]
+
+    @field("Why.", masked=Policy.CONFIDENTIAL)
+    def reason(self, info: Info) -> str | None:
+        return info.context.confidential(self.why)
 
 
 @strawberry.type(
@@ -174,7 +180,7 @@ class Account(Node):
                 AccountRestriction(
                     id=restriction.restriction_id,
                     direction=restriction.direction,
-                    reason=restriction.reason,
+                    why=restriction.reason,
                     amount=None if restriction.amount is None else money(restriction.amount),
                 )
                 for restriction in row.restrictions
@@ -183,7 +189,10 @@ class Account(Node):
             number_in=row.iban,
         )
 
-    @field("Its number by ISO 13616; null if it has none, or it was erased. Personal.")
+    @field(
+        "Its number by ISO 13616; null if it has none, or it was erased. Personal.",
+        masked=Policy.PERSONAL,
+    )
     async def iban(self, info: Info) -> str | None:
         if self.number_in is None:
             return None

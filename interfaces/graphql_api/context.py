@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -27,7 +27,8 @@ from interfaces.access.authentication import NOBODY, Authentication
 from interfaces.access.caller import Caller, Clearance
 from interfaces.access.journal import Reads
 from interfaces.access.limits import UNLIMITED, Limits
-from interfaces.access.masking import seen
+from interfaces.access.masking import account_seen, seen, sees_confidential
+from interfaces.graphql_api.as_of import AsOf
 from interfaces.graphql_api.errors import BadUserInput, NotYetConsistent
 from interfaces.graphql_api.scalars import ConsistencyToken, Position
 from interfaces.graphql_api.sealed import NotOurs, Seal
@@ -91,6 +92,8 @@ class Serving:
 
 class Context(BaseContext):
     """One request. `close` gives back what it holds."""
+
+    is_past: ClassVar[bool] = False
 
     def __init__(self, serving: Serving, caller: Caller) -> None:
         super().__init__()
@@ -166,6 +169,24 @@ class Context(BaseContext):
             await asyncio.wait(self._waits)
         opening = self.system.read_models.snapshot(hurried=self._hurried)
         self._snapshot = await self._held.enter_async_context(opening)
+
+    def at(self, as_of: AsOf, stream_id: UUID | None = None) -> "Context":
+        """The same request at another moment. `stream_id` is whose version is meant, if one is.
+
+        What is wrong with the moment is raised when something is read of it.
+        """
+        asked = (*as_of.said, stream_id)
+        past = self._past.get(asked)
+        if past is None:
+            past = self._past[asked] = PastContext(self, *asked)
+            if as_of.said[0] == "position":
+                self._wait_for(as_of.said[1], OWN_WRITE_SECONDS)
+        return past
+
+    @property
+    def decode(self) -> Decode:
+        """Makes records of what the log has stored."""
+        return partial(followed, codec=self.system.log.codec, skip=frozenset())
 
     async def meta(self) -> ReadMeta:
         begun = await (await self.snapshot()).begun()
@@ -245,6 +266,14 @@ class Context(BaseContext):
             reads, self.reads = self.reads, Reads()
             await self.system.journal.record(self.caller, reads.told(operation))
 
+    def account(self, number: str | None) -> str | None:
+        """What the caller sees of the account of somebody who need not be a customer."""
+        return None if number is None else account_seen(self.caller.clearance, number)
+
+    def confidential(self, text: str) -> str | None:
+        """Why somebody is restricted, for who may know it."""
+        return text if sees_confidential(self.caller) else None
+
     async def recorded(self, command_id: UUID) -> "tuple[int, Envelope[Any]] | None":
         """The record that a command left: its position and what it says."""
         return await asyncio.to_thread(self._recorded, command_id)
@@ -263,6 +292,77 @@ class Context(BaseContext):
             return session.written_by(command_id)
 
 
+class PastContext(Context):
+    """A request at another moment than its own: what it holds besides is the same."""
+
+    is_past = True
+
+    def __init__(self, present: Context, way: str, said: Any, stream_id: UUID | None) -> None:
+        vars(self).update(vars(present))
+        self._present = present
+        self._way = way
+        self._said = said
+        self._stream_id = stream_id
+        self._opening = self._snapshot = self._meta = None
+
+    async def close(self) -> None:
+        """Nothing: what is held is the present's."""
+
+    async def forget_reads(self) -> None:
+        await self._present.forget_reads()
+
+    async def reaches(self, position: int, seconds: float) -> None:
+        await self._present.reaches(position, seconds)
+
+    async def meta(self) -> ReadMeta:
+        if self._meta is None:
+            now = await self.snapshot()
+            assert isinstance(now, Moment)
+            self._meta = await super().meta()
+            if now.stand.effective_at is not None:
+                self._meta = replace(self._meta, as_of=now.stand.effective_at)
+        return self._meta
+
+    async def _open(self) -> None:
+        live = await (await self._present.snapshot()).begun()
+        try:
+            stand = await self._stand(live)
+        except NotYet:
+            raise BadUserInput("asOf: that is still to come") from None
+        if stand.position > live.position:
+            raise NotYetConsistent(
+                "the read models have not come as far as that moment yet: retry",
+                retryable=True,
+                position=str(live.position),
+                lagMs=(await self._present.meta()).lag_ms,
+            )
+        self._snapshot = Moment(live, self.decode, stand)
+
+    async def _stand(self, live: Snapshot) -> Stand:
+        match self._way:
+            case "recorded_at":
+                return await stand_of_time(live, _known_by(self._said))
+            case "effective_at":
+                return await stand_in_effect(live, self._said)
+            case "version":
+                assert self._stream_id is not None
+                if self._said < 1:
+                    raise BadUserInput("asOf: versions begin with 1")
+                of_version = await stand_of_version(live, self._stream_id, self._said)
+                return of_version or Stand(position=0, recorded_at=None)
+            case _:
+                if self._said < 0:
+                    raise BadUserInput("asOf: positions begin with 0")
+                return await stand_of_position(live, self._said)
+
+
+def _known_by(time: datetime) -> datetime:
+    """What will be recorded is not known yet; what had taken effect by a time to come is."""
+    if time > datetime.now(UTC):
+        raise NotYet
+    return time
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What a field at the root came to: a value, or what it raised."""
@@ -279,6 +379,17 @@ class Known:
 class Info(strawberry.Info[Context, None]):
     """What a resolver is told. Resolvers use `context`, and `edge` if they can; a compiled plan
     tells them nothing else."""
+
+    @property
+    def context(self) -> Context:
+        """The request, at the moment that the field at the root is asked about."""
+        context: Context = self._raw_info.context
+        if not context.roots:
+            return context
+        path = self._raw_info.path
+        while path.prev is not None:
+            path = path.prev
+        return context.roots.get(str(path.key), context)
 
     edge: str | None = None
     """How PostgreSQL writes an edge of the page that is asked for, if it is to (see written.py)."""

@@ -63,7 +63,7 @@ from interfaces.graphql_api.context import Context, Info, Known
 from interfaces.graphql_api.limits import TOKENS, DocumentLimits
 from interfaces.graphql_api.plan_arguments import Arguments, NotPlanned
 from interfaces.graphql_api.requirements import Needs, needs_of
-from interfaces.graphql_api.written import Written, edge_in_sql
+from interfaces.graphql_api.written import Seen, Written, edge_in_sql
 
 OPERATIONS: Final = 512
 BYTES: Final = 4 * 1024 * 1024
@@ -100,6 +100,12 @@ class Run:
         if found is None:
             found = self.kwargs[arguments] = arguments.given(self.variables)
         return found
+
+    def at(self, context: Context) -> "Run":
+        """What is under a field that is asked about another moment: settled with all the rest."""
+        run = Run(context, self.variables)
+        run.kwargs, run.later = self.kwargs, self.later
+        return run
 
     async def settle(self) -> None:
         """Wait for what is awaited, write it, and so on until nothing is left.
@@ -216,6 +222,8 @@ class Root:
     once: bool
     """Whether it has an effect, and must not be called again even if it failed. What a query found
     wrong with the request is not looked for again either: it may have waited for it."""
+    moment: Callable[[Run], Run] | None = None
+    """The run of another moment, if the field is asked about one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,7 +565,7 @@ class _Selection:
 
     def _resolver(
         self, graphql_field: GraphQLField, details: Sequence[FieldDetails]
-    ) -> tuple[Callable[[Any, Run], Any], str | None]:
+    ) -> tuple[Callable[[Any, Run], Any], Seen | None]:
         """How a field's value is found, and how its page is written, if the database can do it."""
         return self._call(_strawberry(graphql_field), graphql_field, details)
 
@@ -566,7 +574,7 @@ class _Selection:
         declared: StrawberryField,
         graphql_field: GraphQLField,
         details: Sequence[FieldDetails],
-    ) -> tuple[Callable[[Any, Run], Any], str | None]:
+    ) -> tuple[Callable[[Any, Run], Any], Seen | None]:
         resolver = declared.base_resolver
         if resolver is None or resolver.root_parameter or resolver.parent_parameter:
             raise NotPlanned(declared.name)  # nobody here names it so
@@ -579,7 +587,11 @@ class _Selection:
         def resolve(source: Any, run: Run) -> Any:
             kwargs = run.arguments(arguments).copy() if arguments.any else {}
             if info is not None:
-                kwargs[info] = run.info if edge is None else PlainInfo(run.context, edge)
+                seen = None
+                # The database writes what is in its tables, which is what there is now.
+                if edge is not None and not run.context.is_past:
+                    seen = edge[run.context.caller.clearance]
+                kwargs[info] = run.info if seen is None else PlainInfo(run.context, seen)
             return call(source, **kwargs) if takes_self else call(**kwargs)
 
         return resolve, edge

@@ -11,9 +11,11 @@ import strawberry
 from domain.account import MovementKind
 from domain.money import MalformedMoney, Money
 from domain.value import value
+from interfaces.access.masking import Policy
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.errors import BadUserInput
+from interfaces.graphql_api.fields import field
 from interfaces.graphql_api.ids import global_id
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part
@@ -21,6 +23,7 @@ from interfaces.graphql_api.scalars import Decimal, Position
 from interfaces.graphql_api.values import MoneyShown, Node
 from interfaces.graphql_api.written import (
     InSql,
+    account_seen_in_sql,
     instant,
     money,
     quoted,
@@ -47,12 +50,16 @@ class Transaction(Node):
     balance_after: MoneyShown = strawberry.field(description="The ledger balance after it.")
     booking_date: date = strawberry.field(description="The bank's day on which it was posted.")
     value_date: date = strawberry.field(description="The day from which it counts.")
-    counterparty: str | None = strawberry.field(description="Who it came from or went to.")
     reference: str | None = strawberry.field(description="What was said of it.")
     undoes: UUID | None = strawberry.field(description="The movement that it undid.")
     hold_id: UUID | None = strawberry.field(description="The hold that it captured.")
     recorded_at: datetime = strawberry.field(description="When it was recorded.")
     position: Position = strawberry.field(description="Where it stands in the log.")
+    other: strawberry.Private[str | None]
+
+    @field("Who it came from or went to.", masked=Policy.PERSONAL)
+    def counterparty(self, info: Info) -> str | None:
+        return info.context.account(self.other)
 
     # How the database writes movements `t` of an account that it knows as `wanted`: with its part
     # of their ids, and one minor unit of its currency. "Transaction:" and a UUID are 48 bytes, so
@@ -68,7 +75,7 @@ class Transaction(Node):
         "balanceAfter": money("t.balance_after * wanted.unit", "t.currency"),
         "bookingDate": quoted("t.booking_date"),
         "valueDate": quoted("t.value_date"),
-        "counterparty": text_or_null("t.counterparty"),
+        "counterparty": account_seen_in_sql("t.counterparty"),
         "reference": text_or_null("t.reference"),
         "undoes": quoted_or_null("t.undoes"),
         "holdId": quoted_or_null("t.hold_id"),
@@ -87,7 +94,7 @@ class Transaction(Node):
             balance_after=MoneyShown.of(row.balance_after, row.currency),
             booking_date=row.booking_date,
             value_date=row.value_date,
-            counterparty=row.counterparty,
+            other=row.counterparty,
             reference=row.reference,
             undoes=row.undoes,
             hold_id=row.hold_id,

@@ -12,6 +12,9 @@ from typing import Any, Final
 from graphql import GraphQLObjectType, get_named_type
 from graphql.execution.collect_fields import FieldDetails
 
+from interfaces.access.caller import Clearance
+from interfaces.access.masking import ACCOUNT_HIDDEN, ACCOUNT_SHOWN, HIDDEN
+
 CONCAT_MAX: Final = 90
 """A function of PostgreSQL takes a hundred arguments."""
 
@@ -31,7 +34,10 @@ class Json(str):
     __slots__ = ()
 
 
-Pieces = tuple[str, ...]
+Seen = Mapping[Clearance, str]
+"""A piece that depends on what the caller may see."""
+
+Pieces = tuple[str | Seen, ...]
 InSql = Mapping[str, "Pieces | InSql"]
 """What the fields of a type are written as, by their names in GraphQL; of a field that is an object
 itself, what its fields are."""
@@ -56,6 +62,17 @@ def text_or_null(expression: str) -> Pieces:
     return (f"coalesce(to_json({expression})::text, 'null')",)
 
 
+def account_seen_in_sql(expression: str) -> Pieces:
+    """As `masking.account_seen` has it."""
+    end = f"'{HIDDEN}' || right({expression}, {ACCOUNT_SHOWN})"
+    enough = f"length({expression}) >= {ACCOUNT_SHOWN + ACCOUNT_HIDDEN}"
+    masked = f"CASE WHEN {enough} THEN {end} WHEN {expression} IS NOT NULL THEN '{HIDDEN}' END"
+    ((clear,), (part,)) = text_or_null(expression), text_or_null(masked)
+    return (
+        {Clearance.CLEAR: str(clear), Clearance.MASKED: str(part), Clearance.NONE: Json("null")},
+    )
+
+
 def money(amount: str, currency: str) -> "InSql":
     """A `Money`, of an amount in major units."""
     return {"amount": quoted(amount), "currency": quoted(currency)}
@@ -67,9 +84,9 @@ def instant(expression: str) -> Pieces:
     return quoted(f"replace(to_char({expression} AT TIME ZONE 'UTC', '{form}'), '.000000Z', 'Z')")
 
 
-def edge_in_sql(type_: Any, details: Sequence[FieldDetails], fields: Fields) -> str | None:
-    """An SQL expression for one edge of a connection of that type, if its nodes' type says how it
-    is written and nothing else is selected."""
+def edge_in_sql(type_: Any, details: Sequence[FieldDetails], fields: Fields) -> Seen | None:
+    """An SQL expression for one edge of a connection of that type, for each clearance, if its
+    nodes' type says how it is written and nothing else is selected."""
     connection = get_named_type(type_)
     edges = getattr(connection, "fields", {}).get("edges")
     edge = get_named_type(edges.type) if edges is not None else None
@@ -82,7 +99,9 @@ def edge_in_sql(type_: Any, details: Sequence[FieldDetails], fields: Fields) -> 
     if len(selected) != 1:
         return None
     pieces = _pieces(edge, selected[0], {"node": in_sql}, fields)
-    return _expression(pieces) if pieces is not None else None
+    if pieces is None:
+        return None
+    return {clearance: _expression(_seen(pieces, clearance)) for clearance in Clearance}
 
 
 def _in_sql(node: GraphQLObjectType) -> InSql | None:
@@ -93,8 +112,8 @@ def _in_sql(node: GraphQLObjectType) -> InSql | None:
 
 def _pieces(
     type_: GraphQLObjectType, details: Sequence[FieldDetails], in_sql: InSql, fields: Fields
-) -> list[str] | None:
-    found: list[str] = []
+) -> list[str | Seen] | None:
+    found: list[str | Seen] = []
     for key, selected in fields(type_, details).items():
         name = _name(selected)
         found.append(Json(f'{"," if found else "{"}"{key}":'))
@@ -114,6 +133,10 @@ def _pieces(
             return None
     found.append(Json("}" if found else "{}"))
     return found
+
+
+def _seen(pieces: Iterable[str | Seen], clearance: Clearance) -> list[str]:
+    return [piece if isinstance(piece, str) else piece[clearance] for piece in pieces]
 
 
 def _expression(pieces: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from strawberry.types.graphql import OperationType
 from bench.web.questions import BALANCE, DEPOSIT, DEPOSIT_AND_LOOK, TWIN
 from domain.authorizing import alert_of
 from domain.risk.features import SCHEMA_HASH
-from interfaces.access.caller import ANYBODY
+from interfaces.access.caller import ANYBODY, Caller, Scope
 from interfaces.database.embedded import EmbeddedPostgres
 from interfaces.graphql_api import accounts
 from interfaces.graphql_api.context import Context, Serving
@@ -60,25 +60,37 @@ class Asked:
 
         self.schema.execute = counted  # type: ignore[method-assign]
 
-    def context(self) -> Context:
+    def context(self, caller: Caller = ANYBODY) -> Context:
         now = datetime.now(UTC)
-        return Context(Serving(self.system, self._seal, Metrics(), lambda: now), ANYBODY)
+        return Context(Serving(self.system, self._seal, Metrics(), lambda: now), caller)
 
-    def answer(self, document: str, variables: dict[str, Any], name: str | None = None) -> Any:
+    def answer(
+        self,
+        document: str,
+        variables: dict[str, Any],
+        name: str | None = None,
+        caller: Caller = ANYBODY,
+    ) -> Any:
         """As clients are answered; `executed` counts what the executor had to do with it."""
 
         async def asked() -> bytes:
-            return await self.schema.answer(document, variables, name, self.context(), ALL)
+            return await self.schema.answer(document, variables, name, self.context(caller), ALL)
 
         self.executed = 0
         return ordered(self.runner.run(asked()))
 
-    def executors(self, document: str, variables: dict[str, Any], name: str | None = None) -> Any:
+    def executors(
+        self,
+        document: str,
+        variables: dict[str, Any],
+        name: str | None = None,
+        caller: Caller = ANYBODY,
+    ) -> Any:
         """What graphql-core alone makes of it."""
 
         async def asked() -> bytes:
             result = await BankSchema.execute(
-                self.schema, document, variables, self.context(), operation_name=name
+                self.schema, document, variables, self.context(caller), operation_name=name
             )
             body: dict[str, Any] = {"data": result.data}
             if result.errors:
@@ -324,6 +336,18 @@ def lived_in(bank: Served) -> Values:
     }
 
 
+def whoever(*scopes: Scope) -> Caller:
+    return Caller(subject="desk", client_id="desk", scopes=frozenset(scopes))
+
+
+CALLERS = (
+    *(ANYBODY, ANYBODY, ANYBODY),
+    whoever(Scope.READ),
+    whoever(Scope.READ, Scope.PERSONAL_MASKED),
+    whoever(Scope.AGGREGATES),
+)
+
+
 # --- the same as the executor ---------------------------------------------------------------------
 
 
@@ -339,8 +363,9 @@ def test_whatever_is_asked_is_answered_as_the_executor_answers(
     asked: Asked, data: st.DataObject
 ) -> None:
     document, variables = data.draw(documents(asked.schema._schema, asked.values))  # noqa: SLF001
-    expected = asked.executors(document, variables)
-    answer = asked.answer(document, variables)
+    caller = data.draw(st.sampled_from(CALLERS))
+    expected = asked.executors(document, variables, caller=caller)
+    answer = asked.answer(document, variables, caller=caller)
     assert alike(answer, expected), (answer, expected)
     well = [key for key, _ in expected] == ["data"]
     assert asked.executed == (0 if well else 1), "what ends well is answered by a plan alone"
@@ -399,7 +424,9 @@ def test_what_the_database_writes_is_what_the_executor_makes_of_objects(
     variables = {"first": first, "filter": page or None}
     if "minAmount" in page:  # fewer decimals than it has: not for the yen
         page["minAmount"] = "2"
-    assert asked.answer(document, variables) == asked.executors(document, variables)
+    caller = data.draw(st.sampled_from(CALLERS[:-1]))
+    expected = asked.executors(document, variables, caller=caller)
+    assert asked.answer(document, variables, caller=caller) == expected
     assert asked.executed == 0
 
 
