@@ -6,19 +6,18 @@ says it, and it does no harm if several processes do it, or one of them twice.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid5
 
-from application.commands import Unavailable
 from domain.authorizing import ExpireAuthorization
 from domain.spending import AuthorizationStatus
-from interfaces.instruction import DatabaseAway, Instruction, carry_out
+from interfaces.instruction import Instruction, carry_out
+from interfaces.repeating import repeating
 from interfaces.system import System
 from projections.authorizations import AUTHORIZATIONS, AuthorizationRow
-from projections.read_models import ReadModelsUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +32,17 @@ ORDER BY status, expires_at LIMIT %s
 _WAITING: Final = [AuthorizationStatus.CHALLENGED.value, AuthorizationStatus.PENDING.value]
 
 
-@asynccontextmanager
-async def expiring(
+def expiring(
     system: System, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> AsyncIterator[None]:
+) -> AbstractAsyncContextManager[None]:
     """Look each minute, until the block ends."""
-    looking = asyncio.create_task(_keep_looking(system, clock), name="authorization expiry")
-    try:
-        yield
-    finally:
-        looking.cancel()
-        await asyncio.wait([looking])
+
+    async def look() -> bool:
+        if ended := await expire_due(system, clock()):
+            logger.info("%d authorizations have expired", ended)
+        return False
+
+    return repeating("expiry of authorizations", look, EVERY_SECONDS)
 
 
 async def expire_due(system: System, now: datetime) -> int:
@@ -75,15 +74,3 @@ def _instruction(row: AuthorizationRow) -> Instruction:
     # Anew if its expiry was moved: what was refused once stays refused.
     command_id = uuid5(row.authorization_id, f"expire {row.expires_at.isoformat()}")
     return Instruction(command=command, command_id=command_id, actor=ACTOR)
-
-
-async def _keep_looking(system: System, clock: Callable[[], datetime]) -> None:
-    while True:
-        try:
-            if ended := await expire_due(system, clock()):
-                logger.info("%d authorizations have expired", ended)
-        except (ReadModelsUnavailable, Unavailable, DatabaseAway) as away:
-            logger.warning("authorizations do not expire: %s", away)
-        except Exception:
-            logger.exception("authorizations did not expire this time")
-        await asyncio.sleep(EVERY_SECONDS)
