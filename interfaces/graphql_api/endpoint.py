@@ -19,8 +19,9 @@ from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from interfaces.access.caller import Caller, caller_of
+from interfaces.access.caller import caller_of
 from interfaces.graphql_api.context import Context, Serving
+from interfaces.graphql_api.errors import RATE_LIMITED
 from interfaces.graphql_api.requests import BadRequest, Request, request_of
 from interfaces.graphql_api.schema import BankSchema
 from interfaces.live.sse import MEDIA_TYPE, EventStreams
@@ -71,9 +72,7 @@ class GraphQLEndpoint:
                 return
             else:
                 request = await self._asked(scope, receive)
-                refused, body = await self._answer(request, method, caller_of(scope), headers)
-                if refused == HTTPStatus.TOO_MANY_REQUESTS or content_type == _RESPONSE:
-                    status = refused
+                status, body = await self._answer(request, scope, content_type, headers)
         except BadRequest as bad:
             status, body = 400, _refused(str(bad), bad.code)
         except Disconnected:
@@ -108,12 +107,13 @@ class GraphQLEndpoint:
     async def _answer(
         self,
         request: Request,
-        method: str,
-        caller: Caller,
+        scope: Scope,
+        content_type: bytes,
         headers: list[tuple[bytes, bytes]],
     ) -> tuple[int, bytes]:
-        """The status, which says whether it was executed, and the body; headers are added."""
-        context = Context(self._serving, caller)
+        """The status and the body; headers are added."""
+        method = scope["method"]
+        context = Context(self._serving, caller_of(scope))
         try:
             body = await self._schema.answer(
                 *request, context=context, allowed_operation_types=_ALLOWED[method]
@@ -126,7 +126,9 @@ class GraphQLEndpoint:
             raise BadRequest(not_allowed.as_http_error_reason(method)) from None
         headers += context.allowance.headers
         code = context.refused_as
-        return (HTTPStatus.OK if code is None else status_of(code)), body
+        if code is None or (content_type == _JSON and code != RATE_LIMITED):
+            return HTTPStatus.OK, body
+        return status_of(code), body
 
 
 def graphql_endpoint(
