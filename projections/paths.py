@@ -19,6 +19,7 @@ from domain.value import value
 from projections.authorizations import DeclinedIncrement
 from projections.balance import AwaitedFunds, OpenHold, RestrictionInForce
 from projections.customers import CustomerRestrictionInForce
+from projections.loans import Guarantor, LoanOffer
 from projections.projection import NUMERIC
 
 Path = str
@@ -139,6 +140,8 @@ _INSIDE: Final[Mapping[tuple[type[Any], str], tuple[str, Write]]] = {
     (AwaitedFunds, "minor"): ("amount", _amount),
     (RestrictionInForce, "amount"): ("amount", _amount),
     (DeclinedIncrement, "minor"): ("amount", _amount),
+    (Guarantor, "amount"): ("amount", _amount),
+    (LoanOffer, "amount"): ("amount", _amount),
     (CustomerRestrictionInForce, "reason_code"): ("reasonCode", _confidential),
     (CustomerRestrictionInForce, "legal_basis"): ("legalBasis", _confidential),
 }

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
 from domain.recorded import Recorded
+from domain.signals import signals_of
 from domain.spending import spending_of
 from domain.value import value
 from projections.authorizations import AUTHORIZATIONS
@@ -28,12 +29,14 @@ from projections.card_patterns import CARD_PATTERNS
 from projections.cards import CARDS
 from projections.customers import CUSTOMERS, CustomerTwin
 from projections.fraud_alerts import FRAUD_ALERTS
+from projections.loans import LOANS
 from projections.paths import Path, PersonalValue, as_json, camel, leaves, pointer
 from projections.projection import Projection
 from projections.read_models import Snapshot, Where
 from projections.risk_profile import RISK_PROFILES
 from projections.rows import Change as RowChange
 from projections.rows import Rows
+from projections.signals import CUSTOMER_SIGNALS, ENGAGEMENTS
 from projections.transactions import TRANSACTIONS
 
 Document = dict[Path, Any]
@@ -119,8 +122,12 @@ TOLD: Final[tuple[Told, ...]] = (
     ),
     _told(RISK_PROFILES, lambda row: ("riskProfile",), "history", "peaks", "accounts"),
     _told(FRAUD_ALERTS, lambda row: ("fraudAlerts", row.alert_id), "alert_id"),
+    _told(CUSTOMER_SIGNALS, lambda row: ("signals", row.position), "recorded_at", whole=True),
+    _told(ENGAGEMENTS, lambda row: ("engagement",), "signals", "devices"),
+    _told(LOANS, lambda row: ("loans", row.case_id), "case_id"),
 )
-"""Everything that the twin is made of. A read model with a row of a customer is a line here."""
+"""Everything that the twin is made of. A read model with a row of a customer is a line here, unless
+all that it says is reckoned from others (what came in and went out by month)."""
 
 _TOLD: Final = {told.projection.name: told for told in TOLD}
 
@@ -137,7 +144,7 @@ class Twin:
     def __init__(self, customer_id: UUID) -> None:
         self.customer_id = customer_id
         self.rows = Rows(told.projection for told in TOLD)
-        self.streams: set[UUID] = {customer_id}
+        self.streams: set[UUID] = {customer_id, signals_of(customer_id)}
         """Whose records it is folded from, as far as is known."""
         self._accounts: set[UUID] = set()
 
@@ -324,10 +331,10 @@ async def streams_of(now: Snapshot, customer_id: UUID) -> Collection[UUID]:
     row = await now.get(CUSTOMERS, customer_id)
     if row is None:
         return ()
-    streams = {customer_id}
+    streams = {customer_id, signals_of(customer_id)}
     for account_id in row.accounts:
         streams |= {account_id, spending_of(account_id)}
-    for projection in (CARDS, FRAUD_ALERTS):
+    for projection in (CARDS, FRAUD_ALERTS, LOANS):
         streams |= await _streams_in(now, projection, customer_id)
     return streams
 
