@@ -95,7 +95,6 @@ class AwaitedCredit:
 class AccountRestriction:
     id: UUID = strawberry.field(description="Its id, by which it is lifted.")
     direction: Direction = strawberry.field(description="What is forbidden.")
-    reason: str = strawberry.field(description="Why.")
     amount: MoneyShown | None = strawberry.field(
         description="The part of the balance that is blocked; null: the whole direction is."
     )
