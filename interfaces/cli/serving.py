@@ -29,6 +29,7 @@ from interfaces.demo.risk import shipped_artefact
 from interfaces.demo.year import Story, story
 from interfaces.expiry import expiring
 from interfaces.indexing import indexing
+from interfaces.risk_updates import updating_risk
 from interfaces.settings import Access, Settings, is_this_machine
 from interfaces.system import System, open_system
 from interfaces.telemetry import telemetry
@@ -150,7 +151,7 @@ async def _serving(
     with server.stopped_by_signals():
         await announce(system)
         # Only now: a demo that is still being told ends by itself what has to end in it.
-        async with expiring(system), indexing(system.indexer):
+        async with expiring(system), indexing(system.indexer), updating_risk(system):
             await server.serve(sockets=[listening])
 
 
