@@ -52,6 +52,7 @@ from interfaces.demo.merchants import (
 )
 from interfaces.demo.people import COUNTRIES, Person, people
 from interfaces.demo.risk import adopt_policy
+from interfaces.demo.signals import Signals
 from interfaces.demo.steps import Step
 from interfaces.demo.teller import CARD_BIN, CARD_EXPIRY, END_OF_DAY, Teller
 
@@ -127,6 +128,7 @@ class _Year:
         """The latest of each."""
         self._cards = Cards(self._random, self._teller)
         self._fraud = Fraud(self._random, self._teller, self._cards)
+        self._signals = Signals(seed, self._teller, self._people, self._customers)
         self._fees: dict[int, UUID] = {}
         """The latest fee of each."""
         self._restrained: set[int] = set()
@@ -156,6 +158,7 @@ class _Year:
     def told(self) -> Story:
         for person in self._people:
             self._arrives(person)
+        self._signals.begin()
         teller = self._teller
         teller.give(
             AddHolder(
@@ -233,6 +236,7 @@ class _Year:
             self._spends(person, day)
         self._fraud.leak(day, tuple(self._cards.customers_of(POSTERS)))
         self._cards.until(_at(day + timedelta(days=1)))
+        self._signals.passes(day)
 
     def _spenders(self) -> Iterator[Person]:
         return (
