@@ -1,6 +1,7 @@
 """The web application: GraphQL, GraphiQL, and how the bank is doing."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
@@ -47,7 +48,7 @@ from interfaces.rest_api.routes import include_rest
 from interfaces.settings import Access, Settings
 from interfaces.system import System
 from interfaces.telemetry import Telemetry
-from projections.read_models import ReadModelsUnavailable
+from projections.read_models import NotReady, ReadModelsUnavailable
 
 _GRAPHQL: Final = "/graphql"
 
@@ -193,11 +194,11 @@ async def _ready(system: System) -> Response:
 async def _metrics(system: System, metrics: Metrics, hub: Hub, request: Request) -> Response:
     if not system.settings.open_metrics:
         require(caller_of(request.scope), Allowed.ADMIN)
-    try:
+    freshness = None
+    # A new bank has no read models yet: its database answers, and no alert waits.
+    with suppress(ReadModelsUnavailable, NotReady):
         freshness = await system.read_models.freshness()
         metrics.waiting(await waiting_alerts(system))
-    except ReadModelsUnavailable:
-        freshness = None
     metrics.live(hub.listeners)
     desk = system.risk_desk
     metrics.desk(behind=desk.behind, degraded=desk.degraded is not None)
