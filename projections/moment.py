@@ -31,6 +31,8 @@ Row = TypeVar("Row")
 
 AT_ONCE: Final = 1_000
 """So many rows of today are looked at in one go, at most."""
+AT_LEAST: Final = 100
+"""And so many at least, once the first ones did not make a page."""
 ASIDE: Final = 2_000
 """More records than these are decoded and folded in a thread, so that others are answered too."""
 RECORDS_MAX: Final = 250_000
@@ -102,7 +104,7 @@ WHERE e.originator_id = %s::uuid AND e.originator_version = %s::bigint
 async def stand_of_position(live: Snapshot, position: int) -> Stand:
     """Everything up to a position. NotYet if the log has not come that far."""
     await live.begun()
-    if position > max((f.head for f in live.freshness.values()), default=0):
+    if position > _head(live):
         raise NotYet
     for last, recorded_at in await live.ask(_LAST, [position]):
         return Stand(last, recorded_at)
@@ -110,9 +112,10 @@ async def stand_of_position(live: Snapshot, position: int) -> Stand:
 
 
 async def stand_of_time(live: Snapshot, recorded_at: datetime) -> Stand:
-    """Everything that was recorded by then, of what the read models show by now."""
+    """Everything that was recorded by then."""
     await live.begun()
-    ((position,),) = await live.ask(_BY_HALVING, [live.position, recorded_at.isoformat()])
+    head = _head(live)
+    ((position,),) = await live.ask(_BY_HALVING, [head, recorded_at.isoformat()])
     return await stand_of_position(live, position)
 
 
@@ -131,6 +134,11 @@ async def stand_in_effect(live: Snapshot, effective_at: datetime) -> Stand:
     await live.begun()
     now = await stand_of_position(live, live.position)
     return now._replace(effective_at=effective_at)
+
+
+def _head(live: Snapshot) -> int:
+    """The position of the last record of all."""
+    return max((freshness.head for freshness in live.freshness.values()), default=0)
 
 
 # --- what there was -------------------------------------------------------------------------------
@@ -335,7 +343,7 @@ class Moment(Snapshot):
         while len(found) <= first and now.has_more:
             if looked_at > ROWS_MAX:
                 raise TooMuchHistory
-            rows = min(2 * rows, AT_ONCE)
+            rows = min(max(2 * rows, AT_LEAST), AT_ONCE)
             now = await self._ask(question, rows, place(now.rows[-1]))
             found += await self._met(question, now.rows)
             looked_at += len(now.rows)

@@ -10,7 +10,7 @@ share a snapshot and their queries.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
@@ -21,6 +21,7 @@ import strawberry
 from strawberry.fastapi import BaseContext
 
 from application.codec import Envelope
+from application.event_log.log import followed
 from application.vault import Opening, PersonalRef
 from domain.access import Shown
 from interfaces.access.authentication import NOBODY, Authentication
@@ -37,8 +38,18 @@ from interfaces.graphql_api.values import Consistency, ReadMeta
 from interfaces.metrics import Metrics
 from interfaces.system import System
 from interfaces.telemetry import Telemetry
+from projections.moment import (
+    Moment,
+    NotYet,
+    Stand,
+    stand_in_effect,
+    stand_of_position,
+    stand_of_time,
+    stand_of_version,
+)
 from projections.projection import Document
 from projections.read_models import Freshness, ReadModelsUnavailable, Snapshot
+from projections.rows import Decode
 
 T = TypeVar("T")
 
@@ -112,6 +123,10 @@ class Context(BaseContext):
         self._meta: ReadMeta | None = None
         self._hurried = False
         self._waits: set[asyncio.Future[bool]] = set()
+        self._past: dict[Any, PastContext] = {}
+        self.roots: dict[str, Context] = {}
+        """The moments that fields at the root are asked about, by their response keys, if the
+        executor answers and it is not this one."""
         self.is_the_banks_own = False
         """Whether the document is one of the bank's own, which is as good as registered."""
         self.allowance = UNLIMITED
@@ -126,6 +141,8 @@ class Context(BaseContext):
         if self._snapshot is not None and self._snapshot.is_begun:
             self.last_known.see(self._snapshot.freshness)
         self._snapshot = self._meta = None
+        self._past.clear()
+        self.roots.clear()
         opening, self._opening = self._opening, None
         if opening is not None and not opening.done():
             opening.cancel()
@@ -205,10 +222,7 @@ class Context(BaseContext):
 
     async def reaches(self, position: int, seconds: float) -> None:
         """Wait until everything up to a position is shown, or raise NotYetConsistent."""
-        wait = asyncio.ensure_future(self.system.read_models.wait_for(position, seconds))
-        self._waits.add(wait)
-        wait.add_done_callback(self._waits.discard)
-        await wait
+        await self._wait_for(position, seconds)
         # Judged by what is then shown: the moment may have been fixed, or have come just in time.
         reached = await self.meta()
         if reached.position < position:
@@ -218,6 +232,13 @@ class Context(BaseContext):
                 position=str(reached.position),
                 lagMs=reached.lag_ms,
             )
+
+    def _wait_for(self, position: int, seconds: float) -> "asyncio.Future[bool]":
+        """Nothing is read before it is over."""
+        wait = asyncio.ensure_future(self.system.read_models.wait_for(position, seconds))
+        self._waits.add(wait)
+        wait.add_done_callback(self._waits.discard)
+        return wait
 
     async def shows(self, position: int) -> bool:
         """Whether what this request wrote can be shown: the read models follow within

@@ -59,6 +59,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
+from interfaces.graphql_api import as_of
 from interfaces.graphql_api.context import Context, Info, Known
 from interfaces.graphql_api.limits import TOKENS, DocumentLimits
 from interfaces.graphql_api.plan_arguments import Arguments, NotPlanned
@@ -92,7 +93,7 @@ class Run:
         self.variables = variables
         self.info = PlainInfo(context)
         self.kwargs: dict[Arguments, dict[str, Any]] = {}
-        self.later: list[tuple[Awaitable[Any], Write, Out]] = []
+        self.later: list[tuple[Awaitable[Any], Write, Out, Run]] = []
 
     def arguments(self, arguments: Arguments) -> dict[str, Any]:
         """A field's arguments, which are the same for every object that it is a field of."""
@@ -113,14 +114,15 @@ class Run:
         All of one level is awaited together, so that reads of the same kind become one.
         """
         while self.later:
-            later, self.later = self.later, []
-            values = await _all([awaited for awaited, _, _ in later])
-            for value, (_, write, out) in zip(values, later, strict=True):
-                write(value, out, self)
+            later = self.later.copy()
+            self.later.clear()
+            values = await _all([awaited for awaited, *_ in later])
+            for value, (_, write, out, run) in zip(values, later, strict=True):
+                write(value, out, run)
 
     def abandon(self) -> None:
         """Nobody will wait for what is still to come."""
-        for awaited, _, _ in self.later:
+        for awaited, *_ in self.later:
             if iscoroutine(awaited):
                 awaited.close()
 
@@ -244,7 +246,8 @@ class Plan:
             for root in self.roots:
                 hole: Out = []
                 out += (root.label, hole)
-                run.later.append((_resolved(root, run, known), root.write, hole))
+                there = run if root.moment is None else root.moment(run)
+                run.later.append((_resolved(root, there, known), root.write, hole, there))
                 if self.serial:
                     await run.settle()
             await run.settle()
@@ -440,8 +443,20 @@ class _Selection:
                 continue
             resolve, edge = self._resolver(_field(root_type, name), details)
             write = self._write(_field(root_type, name).type, details)
-            roots.append(Root(key, label, resolve, write, lasting=edge is None, once=serial))
+            moment = self._moment(_field(root_type, name), details[0].node)
+            lasting = edge is None
+            roots.append(Root(key, label, resolve, write, lasting, serial, moment))
         return Plan(tuple(roots), serial)
+
+    def _moment(self, graphql_field: GraphQLField, node: FieldNode) -> Callable[[Run], Run] | None:
+        if not as_of.is_asked(node):
+            return None
+
+        def moment(run: Run) -> Run:
+            asked = as_of.asked(self._schema, graphql_field, node, run.variables)
+            return run if asked is None else run.at(run.context.at(*asked))
+
+        return moment
 
     def followed(self, root_type: GraphQLObjectType) -> Followed:
         """What happens is known to the context of each answer, as the value of the only field."""
@@ -626,7 +641,7 @@ def _awaited(label: str, resolve: Callable[[Any, Run], Any], write: Write) -> Wr
     def step(source: Any, out: Out, run: Run) -> None:
         hole: Out = []
         out += (label, hole)
-        run.later.append((resolve(source, run), write, hole))
+        run.later.append((resolve(source, run), write, hole, run))
 
     return step
 

@@ -1,7 +1,7 @@
 """Fraud risk over GraphQL: profiles, alerts, patterns, and the policy that decides."""
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Self
 from uuid import UUID
 
 import strawberry
@@ -462,6 +462,7 @@ class ModelDrift:
 
 @strawberry.type(description="Which rules apply and which models are asked.")
 class RiskPolicy:
+    stream: ClassVar[UUID] = RISK_POLICY_ID
     version: int = strawberry.field(description="The version of its stream.")
     rules: list[RiskRule] = strawberry.field(description="The rules in force, in their order.")
     rules_sha256: str | None = strawberry.field(

@@ -22,12 +22,14 @@ from interfaces.access.caller import Scope
 from interfaces.access.limits import Allowance
 from interfaces.graphql_api import (
     accounts,
+    as_of,
     authorizations,
     branches,
     cards,
     customers,
     ledger,
     loans,
+    processes,
     reads,
     risk,
     signals,
@@ -62,6 +64,7 @@ PARTS: Final[tuple[Part, ...]] = (
     signals.PART,
     branches.PART,
     loans.PART,
+    processes.PART,
     ledger.PART,
     reads.PART,
     subscriptions.PART,
@@ -332,11 +335,19 @@ def _named(operation: Operation | None) -> tuple[str, str]:
 
 
 class KnownRoots(SchemaExtension):
-    """Keeps the executor from calling again what a plan has called: commands above all."""
+    """Keeps the executor from calling again what a plan has called: commands above all. And sets
+    the moment that a field is asked about, as a plan does."""
 
     def resolve(self, _next: Any, root: Any, info: Any, *args: Any, **kwargs: Any) -> Any:
-        if info.path.prev is None and info.path.key in info.context.known:
-            return info.context.known[info.path.key].again()
+        if info.path.prev is not None or info.field_name.startswith("__"):
+            return _next(root, info, *args, **kwargs)
+        context, key = info.context, info.path.key
+        moment = as_of.given(info.schema, info.parent_type.fields[info.field_name], kwargs)
+        kwargs.pop(as_of.ARGUMENT, None)
+        if moment is not None:
+            context.roots[key] = context.at(*moment)
+        if key in context.known:
+            return context.known[key].again()
         return _next(root, info, *args, **kwargs)
 
 
@@ -374,9 +385,11 @@ def build_schema() -> BankSchema:
             Scope.READ,
         ),
         extensions=(*EXTENSIONS, Judged, KnownRoots),
+        types=(as_of.AsOf,),
         config=StrawberryConfig(scalar_map=SCALARS, info_class=Info),
     )
     schema.drop_null_defaults()
+    as_of.offer(schema.core)
     return schema
 
 
