@@ -127,6 +127,8 @@ class Context(BaseContext):
         self.roots: dict[str, Context] = {}
         """The moments that fields at the root are asked about, by their response keys, if the
         executor answers and it is not this one."""
+        self.beneath: dict[tuple[str | int, ...], Context] = {}
+        """What answers beneath some fields, by their paths in the response: see `Simulation`."""
         self.is_the_banks_own = False
         """Whether the document is one of the bank's own, which is as good as registered."""
         self.allowance = UNLIMITED
@@ -143,6 +145,7 @@ class Context(BaseContext):
         self._snapshot = self._meta = None
         self._past.clear()
         self.roots.clear()
+        self.beneath.clear()
         opening, self._opening = self._opening, None
         if opening is not None and not opening.done():
             opening.cancel()
@@ -199,6 +202,10 @@ class Context(BaseContext):
             if as_of.said[0] == "position":
                 self._wait_for(as_of.said[1], OWN_WRITE_SECONDS)
         return past
+
+    def hold(self, other: "Context") -> None:
+        """Close another one with this."""
+        self._held.push_async_callback(other.close)
 
     @property
     def decode(self) -> Decode:
@@ -332,6 +339,9 @@ class PastContext(Context):
     async def forget_reads(self) -> None:
         await self._present.forget_reads()
 
+    def at(self, as_of: AsOf, stream_id: UUID | None = None) -> "Context":
+        return self._present.at(as_of, stream_id)
+
     async def reaches(self, position: int, seconds: float) -> None:
         await self._present.reaches(position, seconds)
 
@@ -403,14 +413,20 @@ class Info(strawberry.Info[Context, None]):
 
     @property
     def context(self) -> Context:
-        """The request, at the moment that the field at the root is asked about."""
+        """The request, at the moment that the field at the root is asked about; beneath what is
+        only simulated, as it would be."""
         context: Context = self._raw_info.context
-        if not context.roots:
+        if not (context.roots or context.beneath):
             return context
-        path = self._raw_info.path
-        while path.prev is not None:
-            path = path.prev
-        return context.roots.get(str(path.key), context)
+        path = self._raw_info.path.as_list()
+        for prefix, there in context.beneath.items():
+            if tuple(path[: len(prefix)]) == prefix:
+                return there
+        return context.roots.get(str(path[0]), context)
+
+    def answered_beneath(self, there: Context) -> None:
+        """Whatever is asked for beneath this field is asked of that context."""
+        self._raw_info.context.beneath[tuple(self._raw_info.path.as_list())] = there
 
     edge: str | None = None
     """How PostgreSQL writes an edge of the page that is asked for, if it is to (see written.py)."""
