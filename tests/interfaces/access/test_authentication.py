@@ -8,6 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from application.keystore import LocalKeystore
 from interfaces.access.caller import Scope
@@ -129,6 +132,15 @@ def test_metrics_are_for_those_who_govern(guarded: Guarded) -> None:
         in (answer.headers["www-authenticate"])
     )
     assert guarded.as_somebody_with(Scope.ADMIN).http.get("/metrics").status_code == 200
+
+
+def test_a_socket_that_brings_a_wrong_token_is_not_opened(guarded: Guarded) -> None:
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(
+            f"{guarded.bank.address.replace('http', 'ws')}/graphql",
+            additional_headers={"authorization": "Bearer a.b.c"},
+            subprotocols=[Subprotocol("graphql-transport-ws")],
+        )
 
 
 # --- who acts, and why ----------------------------------------------------------------------------
