@@ -38,6 +38,8 @@ from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.guard import Guard
 from interfaces.health import reasons_not_ready, waiting_alerts
 from interfaces.live.hub import Hub
+from interfaces.live.mobile import PATH as MOBILE
+from interfaces.live.mobile import MobileSockets
 from interfaces.live.operations import Operations
 from interfaces.live.sockets import GraphQLSockets
 from interfaces.live.sse import EventStreams
@@ -113,7 +115,10 @@ def create_app(
     include_rest(app, serving, schema)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(Refused, _refusal)
-    sockets = {_GRAPHQL: GraphQLSockets(operations, serving.authentication)}
+    sockets: Mapping[str, ASGIApp] = {
+        _GRAPHQL: GraphQLSockets(operations, serving.authentication),
+        MOBILE: MobileSockets(operations, serving.authentication),
+    }
     known = Entrance(
         _shortened(app, graphql, sockets), serving.authentication, _needs_nobody(settings)
     )

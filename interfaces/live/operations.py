@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any, Final, NoReturn
 
+from graphql import GraphQLSchema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -79,6 +80,11 @@ class Operations:
         self._schema = schema
         self.hub = hub
 
+    @property
+    def graphql(self) -> GraphQLSchema:
+        """The schema, as graphql-core has it."""
+        return self._schema.core
+
     def request(self, given: Any) -> Request:
         """What a request's JSON asks for. Raises BadRequest."""
         request = request_of(given, self._serving.trusted)
@@ -97,14 +103,19 @@ class Operations:
         request: Request,
         caller: Caller,
         allowed: Collection[OperationType] = ANSWERED_ONCE,
+        *,
+        own: bool = False,
     ) -> bytes:
-        """The response to a query or a mutation, as over HTTP. Raises BadRequest."""
+        """The response to a query or a mutation, as over HTTP. The bank's `own` documents need not
+        be registered. Raises BadRequest."""
+        context = Context(self._serving, caller)
+        context.is_the_banks_own = own
         try:
             return await self._schema.answer(
                 request.query,
                 request.variables,
                 request.operation_name,
-                context=Context(self._serving, caller),
+                context=context,
                 # A subscription that is not valid is answered, too: with why.
                 allowed_operation_types=(*allowed, OperationType.SUBSCRIPTION),
             )
@@ -115,10 +126,15 @@ class Operations:
 
     @asynccontextmanager
     async def listening(
-        self, request: Request, caller: Caller, after: int | None = None
+        self,
+        request: Request,
+        caller: Caller,
+        after: int | None = None,
+        *,
+        own: bool = False,
     ) -> AsyncIterator[Listener]:
         """Begin a subscription. `after` goes before what the document says. Raises Refused."""
-        subscription = _Subscription(self._serving, self._schema, request, caller)
+        subscription = _Subscription(self._serving, self._schema, request, caller, own=own)
         watch, said = await subscription.begun()
         begin = said if after is None else after
         if begin is not None and begin > self.hub.position:
@@ -153,7 +169,7 @@ class _Subscription:
     """What one client has asked for; and, for all who asked for the same, how it is told."""
 
     def __init__(
-        self, serving: Serving, schema: BankSchema, request: Request, caller: Caller
+        self, serving: Serving, schema: BankSchema, request: Request, caller: Caller, *, own: bool
     ) -> None:
         assert request.query is not None
         operation = schema.plans.operation(request.query, request.operation_name)
@@ -162,6 +178,7 @@ class _Subscription:
         self._schema = schema
         self._request = request
         self._caller = caller
+        self._own = own
         self._operation = operation
         self._given: dict[str, Any] = {}
         self._followed: Followed | None = None
@@ -180,7 +197,7 @@ class _Subscription:
 
     async def begun(self) -> tuple[Watch, int | None]:
         """What is listened to, and where it says that it begins. Raises Refused."""
-        request, context = self._request, Context(self._serving, self._caller)
+        request, context = self._request, self._context()
         assert request.query is not None
         variables = request.variables or {}
         if self._schema.refusals(request.query, variables, request.operation_name, context):
@@ -200,7 +217,7 @@ class _Subscription:
     async def refuse(self, error: Exception | None) -> NoReturn:
         """Raise Refused, with errors as the executor tells them: this one, unless there is one that
         it finds by itself."""
-        context = Context(self._serving, self._caller)
+        context = self._context()
         if self._followed is not None and error is not None:
             context.known = {self._followed.key: Known(error=error)}
         result = await self._executed(context)
@@ -209,7 +226,7 @@ class _Subscription:
 
     async def watch(self) -> Watch:
         assert self._followed is not None
-        context = Context(self._serving, self._caller)
+        context = self._context()
         try:
             begun = self._followed.begin(Run(context, self._given))
             watch: Watch = await begun if isawaitable(begun) else begun
@@ -231,6 +248,7 @@ class _Subscription:
     async def _answered(self, happened: Any, position: int) -> Frame:
         assert self._followed is not None
         context = _AtLeast(self._serving, self._caller, position)
+        context.is_the_banks_own = self._own
         context.known = {self._followed.key: Known(value=happened)}
         try:
             async with context.hurried():
@@ -244,6 +262,11 @@ class _Subscription:
             text = json.dumps(_body(await self._executed(context)), separators=(",", ":"))
         told = f'{text[:-1]},"extensions":{{"position":"{position}"}}}}'
         return Frame(position, told, context.told)
+
+    def _context(self) -> Context:
+        context = Context(self._serving, self._caller)
+        context.is_the_banks_own = self._own
+        return context
 
     async def _executed(self, context: Context) -> ExecutionResult:
         return await self._schema.execute(
