@@ -52,6 +52,7 @@ from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.own_access import WithAccess
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part, by_uuid
+from interfaces.graphql_api.past import WithHistory
 from interfaces.graphql_api.reads import WithReads
 from interfaces.graphql_api.risk import FraudAlert, RiskProfile, alerts_of, profile_of
 from interfaces.graphql_api.values import Node, ReadMeta
@@ -102,7 +103,7 @@ class CustomerRestriction:
 @strawberry.type(
     description="A person or a business that the bank deals with.", directives=FOR_READERS
 )
-class Customer(Behaving, WithReads, WithLoans, WithAccess, Node):
+class Customer(Behaving, WithHistory, WithReads, WithLoans, WithAccess, Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")
     kind: CustomerKind = strawberry.field(description="Whether it is a person or a business.")
