@@ -68,7 +68,7 @@ class AccountFlows(Document[AccountFlow]):
     row = AccountFlow
     key = ("account_id",)
     events = (AccountOpened, *get_args(Movement))
-    indexes = (("customer_id",),)
+    indexes = (("customer_id", "account_id"),)
     fixed = ("customer_id",)
 
     def fold(self, row: AccountFlow | None, recorded: Recorded, key: Key) -> AccountFlow | None:
@@ -173,7 +173,7 @@ class Spendings(Document[Spending]):
     row = Spending
     key = ("account_id", "customer_id")
     events = (CardAuthorizationApproved,)
-    indexes = (("customer_id",),)
+    indexes = (("customer_id", "account_id"),)
 
     def streams(self, row: Spending) -> Sequence[UUID]:
         return (spending_of(row.account_id),)

@@ -559,7 +559,9 @@ async def _guarantees(context: Context, customer_id: UUID) -> list[_Ordered]:
         other = cases[row.case_id,].customer_id
         kind = RelationshipKind.GUARANTEED_BY_IT
         found.setdefault((kind, str(other)), _agreed(kind, other, row.since.date()))
-    own = await now.page_of(LOANS, "customer_id", customer_id, first=ROWS_OF_ONE)
+    own = await now.page_of(
+        LOANS, "customer_id", customer_id, first=ROWS_OF_ONE, order=("position",)
+    )
     kind = RelationshipKind.GUARANTOR
     for case in own.rows:
         for guarantor in case.guarantors:
