@@ -21,6 +21,7 @@ from interfaces.system import open_keystore
 clients = typer.Typer(help="Programs that may ask for access tokens.", no_args_is_help=True)
 
 _MAX_NAME, _MAX_SUBJECT = 100, 200
+_ID_LENGTH = 36
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -70,8 +71,9 @@ def list_(as_json: AsJson = False) -> None:
         out.out(json.dumps([_as_json(client) for client in found]))
         return
     table = Table(box=None)
-    for column in ("client_id", "name", "acts as", "may ask for", "made", "disabled"):
-        table.add_column(column)
+    table.add_column("client_id", no_wrap=True, min_width=_ID_LENGTH)  # it is there to be copied
+    for column in ("name", "acts as", "may ask for", "made", "disabled"):
+        table.add_column(column, overflow="fold")
     for client in found:
         made, disabled = _day(client.created_at), _day(client.disabled_at)
         table.add_row(str(client.id), client.name, client.subject, _listed(client), made, disabled)

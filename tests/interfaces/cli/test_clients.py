@@ -83,6 +83,11 @@ def test_a_name_that_is_taken_is_said_in_one_line(ledgertwin: CommandLine) -> No
     assert "'taken'" in str(run.exception)
 
 
+def test_an_id_is_listed_so_that_it_can_be_copied(ledgertwin: CommandLine) -> None:
+    client = ledgertwin.add("a name of some length", "--role", "operations")
+    assert client["client_id"] in ledgertwin.run("list").stdout
+
+
 def test_a_disabled_client_is_listed_as_such(ledgertwin: CommandLine) -> None:
     client = ledgertwin.add("disabled", "--role", "analyst")
     assert ledgertwin.run("disable", client["client_id"]).exit_code == 0
