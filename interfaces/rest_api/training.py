@@ -152,6 +152,7 @@ class Jobs:
         finally:
             if process.returncode is None:  # the bank stops: what it has begun ends with it
                 process.kill()
+                await process.wait()
         self._ended(job, process.returncode, said, wrong)
 
     def _ended(self, job: Job, code: int | None, said: bytes, wrong: bytes) -> None:

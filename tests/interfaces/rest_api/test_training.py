@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -109,3 +110,11 @@ def test_a_job_that_there_is_not_is_not_found(shopped: Served) -> None:
 )
 def test_what_is_no_training_is_refused(shopped: Served, body: Any) -> None:
     assert code_of(ask(shopped, body)) == (400, "BAD_USER_INPUT")
+
+
+def test_a_bank_that_stops_ends_what_it_was_training(
+    postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    with fresh_database(postgres) as url, served(url, tmp_path) as bank:
+        assert ask(bank, {"until": "2018-05-05"}).status_code == 202
+    # Nothing was left behind that would be warned of, and it ended at once.
