@@ -19,7 +19,7 @@ BROKEN: Final = (LogBroken, NotConsistent, NoteInvalid)
 
 
 class Sealing:
-    """What the sealer does over and over. `broken` says why it does no more, for somebody to see."""
+    """What the sealer does over and over. `broken` says why it does no more."""
 
     def __init__(self, sealer: Sealer, clock: Callable[[], datetime]) -> None:
         self._sealer = sealer
