@@ -662,6 +662,7 @@ PolicyMutations = mutations(
     POLICY_ANSWER,
     {
         PublishRules: Offered(
+            needs=Scope.ADMIN,
             description="Put rules into force, in place of all that were published before.",
             filled=_POLICY,
         ),
