@@ -54,7 +54,8 @@ format: install
 # The schema is a contract: look at the difference before you commit it. One that would break clients
 # is only written with `make schema ARGS=--breaking`.
 schema: install
-	@$(BIN)/python -m interfaces.graphql_api $(ARGS) tests/contracts/schema.graphql
+	@$(BIN)/python -m interfaces.graphql_api $(ARGS) --scopes tests/contracts/scopes.txt \
+	  tests/contracts/schema.graphql
 
 # `make bench ARGS=--quick`, or only some parts: `make bench ARGS="transfers verify"`.
 bench: install

@@ -2,7 +2,8 @@
 
 What is written there already is what clients rely on, so a change that would break them is refused
 unless it is asked for with `--breaking`. The file is replaced in one step, and only once the schema
-has been built: whatever goes wrong, the contract is still there.
+has been built: whatever goes wrong, the contract is still there. With `--scopes`, who may ask for
+what is written down as well.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from graphql import GraphQLError, build_schema, find_breaking_changes
 
-from interfaces.graphql_api import schema
+from interfaces.graphql_api import schema, scopes
 
 
 class NotWritten(Exception):
@@ -24,8 +25,12 @@ def write(file: Path, *, breaking: bool = False) -> None:
     printed = schema.build_schema().as_str() + "\n"
     if file.exists() and not breaking:
         _refuse_breaking(file, printed)
+    _replace(file, printed)
+
+
+def _replace(file: Path, text: str) -> None:
     new = file.with_name(f"{file.name}.new")
-    new.write_text(printed, encoding="utf-8")
+    new.write_text(text, encoding="utf-8")
     new.replace(file)
 
 
@@ -50,11 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("file", type=Path, help="where it stands")
     parser.add_argument("--breaking", action="store_true", help="even if it breaks clients")
+    parser.add_argument("--scopes", type=Path, help="where to write who may ask for what")
     given = parser.parse_args(arguments)
     try:
         write(given.file, breaking=given.breaking)
     except NotWritten as not_written:
         sys.exit(str(not_written))
+    if given.scopes is not None:
+        _replace(given.scopes, scopes.table(schema.build_schema().core))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Self
 import strawberry
 
 from domain.postings import GL
+from interfaces.access.caller import Scope
 from interfaces.graphql_api.context import Info
 from interfaces.graphql_api.fields import ReadAtLeast, field
 from interfaces.graphql_api.part import Part
@@ -15,6 +16,9 @@ from projections import trial_balance
 from projections.trial_balance import trial_balance_of
 
 _PATIENCE_SECONDS: Final = 10.0
+
+COST_OF_THE_LEDGER: Final = 50
+"""It is summed up for who asks, over all that is posted."""
 
 
 @strawberry.type(description="What one account of the general ledger comes to, in one currency.")
@@ -76,7 +80,11 @@ class TrialBalance:
 
 @strawberry.type
 class LedgerQueries:
-    @field("The trial balance per currency, over everything posted up to one position.")
+    @field(
+        "The trial balance per currency, over everything posted up to one position.",
+        needs=Scope.AGGREGATES,
+        costs=COST_OF_THE_LEDGER,
+    )
     async def trial_balance(
         self,
         info: Info,

@@ -36,7 +36,8 @@ class WithAccess:
 
     @field("What the caller sees of each field. Of fields within, those that not all may see.")
     def my_access(self, info: Info) -> list[FieldAccess]:
-        return list(_accesses(type(self), info.context.caller.scopes))
+        shown: Any = type(self)
+        return list(_accesses(shown, info.context.caller.scopes))
 
 
 @lru_cache(maxsize=_REMEMBERED)
