@@ -22,7 +22,7 @@ from uuid import UUID
 
 from domain.recorded import Recorded
 from domain.value import attributes, value
-from projections.effective import in_effect
+from projections.effective import Effects, in_effect
 from projections.projection import Document, Feed, Key, Projection, fold_records
 from projections.read_models import Freshness, Page, Snapshot, Where, order_of
 from projections.rows import Decode, beyond, in_order, meets, stored_of
@@ -37,6 +37,8 @@ ASIDE: Final = 2_000
 """More records than these are decoded and folded in a thread, so that others are answered too."""
 RECORDS_MAX: Final = 250_000
 """So many records are read for one moment at most: decoded, they take about 1 kB each."""
+STRETCHES_MAX: Final = 1_000_000
+"""So much of the log is read through for what is of all streams, and not kept."""
 ROWS_MAX: Final = 100_000
 """So many rows of today are looked at for one page, or for one count."""
 
@@ -290,14 +292,17 @@ class Moment(Snapshot):
 
     async def stretches(self, after: int, until: int) -> AsyncIterator[Sequence[Recorded]]:
         """All of the log after a position up to another one, piece by piece: for what is of all
-        streams. What had not taken effect is among it."""
+        streams. Of what had taken effect, if that is asked, and then from the beginning."""
+        if until - after > STRETCHES_MAX:
+            raise TooMuchHistory
+        effects, at = Effects(), self.stand.effective_at
         while after < until:
             stored = await self._live.ask(_STRETCH, [after, until, ASIDE])
             if not stored:
                 return
-            self._count(len(stored))
             after = stored[-1][0]
-            yield self._decode(stored)
+            records = await asyncio.to_thread(self._decode, stored)
+            yield records if at is None else [r for r in records if effects.time_of(r) <= at]
 
     # --- how they are answered --------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from application.commands import Unavailable
 from application.event_log import LogUnavailable
 from domain.sensitive import without_numbers
 from interfaces.tracing import defective_trace
+from projections.moment import OnlyOfNow, TooMuchHistory
 from projections.read_models import NotReady, ReadModelsUnavailable
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,14 @@ class NotYetConsistent(ApiError):
     code = "NOT_YET_CONSISTENT"
 
 
+_OF_THE_PAST: Final[Mapping[type[Exception], tuple[str, str]]] = {
+    TooMuchHistory: (
+        "asOf: more of the history would have to be read than for one answer: ask for less",
+        LIMIT_EXCEEDED,
+    ),
+    OnlyOfNow: ("that can only be asked of now: leave asOf out", BadUserInput.code),
+}
+
 Staleness = Callable[[], Mapping[str, Any]]
 """What to say, while the database is away, about the state that was seen last."""
 
@@ -98,6 +107,9 @@ def _presented(
         message = str(cause) if isinstance(cause, NotReady) else "the database is away: retry"
         known = {"code": UNAVAILABLE_CODE, "retryable": True, **staleness()}
         return _again(error, message, known)
+    if type(cause) in _OF_THE_PAST:
+        message, code_of_it = _OF_THE_PAST[type(cause)]
+        return _again(error, message, {"code": code_of_it})
     if before_execution and isinstance(cause, RecursionError):
         return _again(error, "the document is nested too deeply", {"code": LIMIT_EXCEEDED})
     code = _code(error, cause, before_execution)
