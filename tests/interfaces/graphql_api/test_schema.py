@@ -107,6 +107,7 @@ def test_nothing_is_paged_by_a_number_of_rows() -> None:
 MEASURES = {
     *("score", "probability", "contribution", "floor", "ceiling", "value", "edges", "shares"),
     *("auc", "averagePrecision", "recallAt01PercentFpr", "precision", "latitude", "longitude"),
+    *("confidence", "target"),
 }
 """What is measured or estimated, and never counted: all that may be a float."""
 
