@@ -218,6 +218,10 @@ Try this in GraphiQL: a customer, and another one whose card was stolen.
   fraudAlerts(first: 10) {{
     edges {{ node {{ severity status score merchant amount {{ amount }} analyst note }} }}
   }}
+  branch(id: "{told.branch_to_show}") {{
+    name occupancy queues {{ service length estimatedWaitSeconds }} staff {{ role present }}
+  }}
+  processes {{ process underWay stages {{ stage count }} }}
   trialBalance {{ proven }}
 }}
 """

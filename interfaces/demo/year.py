@@ -37,8 +37,10 @@ from domain.restriction import Direction
 from domain.spending import AuthorizationKind
 from domain.transfer import ReverseMovement, WaiveFee
 from domain.value import changed, value
+from interfaces.demo.branches import Branches
 from interfaces.demo.cards import Cards, Carried, fingerprint
 from interfaces.demo.fraud import NEW_DEVICES, STOLEN, Fraud
+from interfaces.demo.loans import Lending
 from interfaces.demo.merchants import (
     BRANCHES,
     CARS,
@@ -68,6 +70,8 @@ FORGETFUL: Final = 7
 """Whose savings account nobody has touched since it was opened."""
 LANDLORD: Final = 20
 ROBBED: Final = 17
+IN_TROUBLE: Final = (15, 16)
+"""Whom the courts forbid to spend, all or a part: nobody lends to them."""
 RISK_SINCE: Final = date(2025, 10, 1)
 """Since when the bank judges the risk of what cards are used for: a policy of rules and a model."""
 SHOPPING: Final = 0.16
@@ -98,6 +102,8 @@ class Story:
     """Whose card that was."""
     model: str
     """The SHA-256 of the artefact that judges cards."""
+    branch_to_show: UUID
+    loan_to_show: UUID
 
 
 @value
@@ -129,6 +135,8 @@ class _Year:
         self._cards = Cards(self._random, self._teller)
         self._fraud = Fraud(self._random, self._teller, self._cards)
         self._signals = Signals(seed, self._teller, self._people, self._customers)
+        self._branches = Branches(seed, self._teller, self._customers)
+        self._lending = Lending(seed, self._teller, self._customers, self._current)
         self._fees: dict[int, UUID] = {}
         """The latest fee of each."""
         self._restrained: set[int] = set()
@@ -159,6 +167,10 @@ class _Year:
         for person in self._people:
             self._arrives(person)
         self._signals.begin()
+        self._branches.begin(OPENED)
+        borrowers = [p for p in self._people if p.kind is CustomerKind.PERSON]
+        sound = [p for p in borrowers if p.number not in IN_TROUBLE]
+        self._lending.begin(sound, FIRST_DAY, LAST_DAY)
         teller = self._teller
         teller.give(
             AddHolder(
@@ -179,6 +191,8 @@ class _Year:
             card_to_show=self._stolen,
             victim_to_show=self._customers[ROBBED],
             model=self._model,
+            branch_to_show=self._branches.branches[0],
+            loan_to_show=self._lending.cases[0],
         )
 
     # Before the year begins.
@@ -237,6 +251,8 @@ class _Year:
         self._fraud.leak(day, tuple(self._cards.customers_of(POSTERS)))
         self._cards.until(_at(day + timedelta(days=1)))
         self._signals.passes(day)
+        self._lending.passes(day)
+        self._branches.passes(day)
 
     def _spenders(self) -> Iterator[Person]:
         return (

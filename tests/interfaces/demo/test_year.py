@@ -9,9 +9,24 @@ from application.commands import CommandRefused
 from application.event_log import EventLog, open_log
 from application.risk_desk import RiskDesk
 from application.vault import Vault
-from domain.account import Account, Movement, Status
+from domain.account import (
+    Account,
+    MoneyCredited,
+    MoneyDebited,
+    Movement,
+    MovementKind,
+    Status,
+)
+from domain.branch import (
+    Branch,
+    TicketNoShow,
+    TicketServed,
+    TicketStatus,
+    TicketTransferred,
+)
 from domain.card import Card, CardReplaced, CardStatus, ReplaceCard
 from domain.customer import Customer, CustomerStatus
+from domain.loan import ENDED, LoanCase, LoanStage
 from domain.personal import Unsealed, personal_fields
 from domain.postings import Posted, Side
 from domain.risk.alert import AlertStatus, RiskAlert, RiskAlertConfirmed, RiskAlertRaised
@@ -168,6 +183,41 @@ def test_it_has_one_of_everything_there_is_to_see(told: Told) -> None:
     assert customers[CustomerStatus.RESTRICTED] == 1
 
 
+# --- branches and loans ---------------------------------------------------------------------------
+
+
+def test_the_year_ends_with_people_in_the_queues(told: Told) -> None:
+    at_work = [branch for branch in told.states(Branch) if branch.day is not None]
+    assert len(at_work) == 2
+    tickets = [ticket for branch in at_work for ticket in branch.tickets.values()]
+    assert any(ticket.status is TicketStatus.ISSUED for ticket in tickets)
+    for branch in at_work:
+        assert len(branch.staff) == len(branch.counters)
+        assert 0 < branch.inside <= branch.capacity
+
+
+def test_everything_becomes_of_tickets_that_can(told: Told) -> None:
+    for kind in (TicketServed, TicketNoShow, TicketTransferred):
+        assert told.all(kind)
+
+
+def test_loans_are_paid_declined_withdrawn_and_on_their_way(told: Told) -> None:
+    stages = Counter(case.stage for case in told.states(LoanCase))
+    assert stages[LoanStage.DISBURSED] > stages[LoanStage.DECLINED] > 0
+    assert stages[LoanStage.WITHDRAWN]
+    assert sum(n for stage, n in stages.items() if stage not in ENDED) >= 3
+    assert any(case.guarantors for case in told.states(LoanCase))
+
+
+def test_what_is_lent_is_spent_on_the_same_day(told: Told) -> None:
+    lent = [e for e in told.all(MoneyCredited) if e.kind is MovementKind.LOAN]
+    spent = [e for e in told.all(MoneyDebited) if e.reference == "paid by a loan"]
+    assert lent
+    assert Counter((e.amount, e.booking_date) for e in lent) == Counter(
+        (e.amount, e.booking_date) for e in spent
+    )
+
+
 # --- cards ----------------------------------------------------------------------------------------
 
 
@@ -321,6 +371,8 @@ def test_a_bank_that_was_told_another_story_is_left_alone(told: Told) -> None:
         card_to_show=told.story.card_to_show,
         victim_to_show=told.story.victim_to_show,
         model=told.story.model,
+        branch_to_show=told.story.branch_to_show,
+        loan_to_show=told.story.loan_to_show,
     )
     with pytest.raises(AnotherDemo):
         Told(other, told.log)
