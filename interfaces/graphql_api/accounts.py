@@ -1,6 +1,7 @@
 """Accounts over GraphQL: what they hold, what may be taken from them, and what moved on them."""
 
 from datetime import date, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Self
 from uuid import UUID
 
@@ -156,7 +157,10 @@ class Account(Node):
             blocked=money(row.blocked),
             overdraft_limit=money(row.overdraft_limit),
             opened_on=row.opened_on,
-            holders=[AccountHolder(role=r, customer_id=c) for c, r in row.holders.items()],
+            holders=[
+                AccountHolder(role=role, customer_id=customer_id)
+                for customer_id, role in sorted(row.holders.items())
+            ],
             holds=[
                 Hold(
                     id=hold_id,
@@ -165,7 +169,7 @@ class Account(Node):
                     expires_at=hold.expires_at,
                     reference=hold.reference,
                 )
-                for hold_id, hold in row.holds.items()
+                for hold_id, hold in sorted(row.holds.items(), key=itemgetter(0))
             ],
             awaited_credits=[
                 AwaitedCredit(

@@ -6,6 +6,7 @@ of them is kept anywhere in between.
 
 import asyncio
 from datetime import date
+from operator import itemgetter
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -158,7 +159,7 @@ class Customer(Behaving, WithHistory, WithReads, WithLoans, WithAccess, Node):
                     valid_until=consent.valid_until,
                     withdrawn_on=consent.withdrawn_on,
                 )
-                for purpose, consent in row.consents.items()
+                for purpose, consent in sorted(row.consents.items(), key=itemgetter(0))
             ],
             restrictions=[
                 CustomerRestriction(
@@ -169,7 +170,11 @@ class Customer(Behaving, WithHistory, WithReads, WithLoans, WithAccess, Node):
                 )
                 for restriction in row.restrictions
             ],
-            accounts=[HeldAccount(role=r, account_id=a) for a, r in row.accounts.items()],
+            # In an order of their own: tables do not keep the one of mappings.
+            accounts=[
+                HeldAccount(role=role, account_id=account_id)
+                for account_id, role in sorted(row.accounts.items())
+            ],
             personal=dict(row.personal),
         )
 
