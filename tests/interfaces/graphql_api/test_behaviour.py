@@ -377,3 +377,63 @@ def test_a_customer_of_whom_all_was_learnt_is_complete(bank: Served) -> None:
     told(bank, customer, LOGIN)
     found = asked(bank, COMPLETENESS, customer)["completeness"]
     assert found == {"score": 1.0, "target": 0.95, "missing": [], "stale": []}
+
+
+# --- then -----------------------------------------------------------------------------------------
+
+THEN = """
+    query ($id: ID!, $asOf: AsOf!) {
+        customer(id: $id, asOf: $asOf) {
+            signals(first: 5) { edges { node { kind } } }
+            behaviour {
+                channels { logins }
+                cashFlow { month outgo { amount } }
+                dormancy { lastActiveOn days }
+            }
+            relationships(first: 5) { edges { node { kind name } } }
+            completeness { missing }
+        }
+    }
+"""
+
+
+def test_all_of_it_is_shown_as_it_was_at_a_moment(bank: Served, customer: str) -> None:
+    account = opened_in_2024(bank, customer, "5000.00")
+    told(bank, customer, LOGIN)
+    for month in range(2, 5):
+        paid(bank, account, "700.00", f"2024-{month:02}-02", counterparty="Fairview Homes")
+    with psycopg.connect(bank.database) as connection:
+        head = "SELECT max(notification_id) FROM ledgertwin.bank_events"
+        (position,) = connection.execute(head).fetchone() or (0,)
+    then = asked(bank, THEN, customer, asOf={"position": str(position)})
+    told(bank, customer, {"lifeEvent": {"kind": "MARRIAGE"}})
+    told(bank, customer, LOGIN)
+    paid(bank, account, "9.00", "2024-04-20", counterparty="Fairview Homes")
+
+    assert asked(bank, THEN, customer, asOf={"position": str(position)}) == then
+    assert [edge["node"]["kind"] for edge in then["signals"]["edges"]] == ["LOGIN"]
+    assert then["behaviour"]["channels"] == [{"logins": 1}]
+    assert then["behaviour"]["cashFlow"][-1]["outgo"]["amount"] == "700.00"
+    assert [edge["node"]["name"] for edge in then["relationships"]["edges"]] == ["Fairview Homes"]
+
+
+def test_dormancy_is_reckoned_to_the_day_of_the_moment(bank: Served) -> None:
+    customer = str(uuid4())
+    bank.send(
+        "registerCustomer",
+        meta={"commandId": str(uuid4()), "effectiveAt": "2024-01-02T12:00:00Z"},
+        customerId=customer,
+        kind="PERSON",
+        name="Ada",
+        country="CZ",
+        taxResidence="CZ",
+    )
+    told(bank, customer, LOGIN, at="2025-03-01T07:30:00Z")
+    days = [
+        asked(bank, THEN, customer, asOf={"effectiveAt": at})["behaviour"]["dormancy"]
+        for at in ("2024-01-12T00:00:00Z", "2025-03-11T00:00:00Z")
+    ]
+    assert days == [
+        {"lastActiveOn": None, "days": 10},
+        {"lastActiveOn": "2025-03-01", "days": 10},
+    ]
