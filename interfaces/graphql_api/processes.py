@@ -75,18 +75,18 @@ class ProcessStage:
 class StageDuration:
     stage: str = strawberry.field(description="The stage.")
     count: int = strawberry.field(description="How many have left it.")
-    mean_seconds: float = strawberry.field(description="The mean.")
-    median_seconds: float = strawberry.field(description="Half of them took no longer.")
-    ninth_decile_seconds: float = strawberry.field(description="Nine of ten took no longer.")
+    mean_seconds: int = strawberry.field(description="The mean.")
+    median_seconds: int = strawberry.field(description="Half of them took no longer.")
+    ninth_decile_seconds: int = strawberry.field(description="Nine of ten took no longer.")
 
     @classmethod
     def of(cls, duration: processes.StageDuration) -> Self:
         return cls(
             stage=duration.stage,
             count=duration.count,
-            mean_seconds=duration.mean,
-            median_seconds=duration.median,
-            ninth_decile_seconds=duration.ninth_decile,
+            mean_seconds=_whole(duration.mean),
+            median_seconds=_whole(duration.median),
+            ninth_decile_seconds=_whole(duration.ninth_decile),
         )
 
 
@@ -130,11 +130,11 @@ class ProcessInstance:
         )
 
     @field("For how many seconds it has been where it is; until it ended, if that is final.")
-    async def seconds_at_stage(self, info: Info) -> float:
+    async def seconds_at_stage(self, info: Info) -> int:
         return await _seconds_since(info.context, self.entered_at, self.ended_at)
 
     @field("For how many seconds it has been under way, or was.")
-    async def seconds_under_way(self, info: Info) -> float:
+    async def seconds_under_way(self, info: Info) -> int:
         return await _seconds_since(info.context, self.began_at, self.ended_at)
 
     @field("Whom it is about.")
@@ -142,12 +142,17 @@ class ProcessInstance:
         return await _customer(info.context, self.customer_id)
 
 
-async def _seconds_since(context: Context, since: datetime, ended_at: datetime | None) -> float:
+async def _seconds_since(context: Context, since: datetime, ended_at: datetime | None) -> int:
     """Until it ended, or the moment that is asked about."""
     until = ended_at
     if until is None:
         until = (await context.meta()).as_of if context.is_past else context.clock()
-    return max((until or since) - since, timedelta(0)).total_seconds()
+    return _whole(max((until or since) - since, timedelta(0)).total_seconds())
+
+
+def _whole(seconds: float) -> int:
+    """A GraphQL Int ends at 68 years, which somebody may say that something took."""
+    return min(round(seconds), 2**31 - 1)
 
 
 @strawberry.type(description="A process: where its instances are, and how long they take.")
