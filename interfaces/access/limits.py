@@ -13,7 +13,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from math import ceil
 from threading import Lock
 from typing import Final
 
@@ -118,7 +117,7 @@ class Limits:
         )
         if granted:
             return Allowance(granted=True, headers=headers)
-        seconds = ceil(wait * slice_seconds)
+        seconds = int(wait * slice_seconds) + 1
         said = (*headers, (b"retry-after", b"%d" % seconds))
         return Allowance(granted=False, headers=said, retry_after=seconds)
 
