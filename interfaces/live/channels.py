@@ -77,7 +77,8 @@ class Channel:
     """One document for all who are told the same.
 
     Whoever follows the log calls `hear`. While the channel is behind it reads the log by itself,
-    and hears nothing.
+    and hears nothing. While nobody listens it does neither, and goes on where it was once somebody
+    comes again.
     """
 
     def __init__(self, telling: Telling, watch: Watch, followed: Followed, after: int) -> None:
@@ -117,14 +118,17 @@ class Channel:
         try:
             await self.watch.begin(self._told)
             while True:
-                if self._behind:
+                if not self.listeners:
+                    self._untold.clear()
+                    self._behind = True
+                elif self._behind:
                     await self._catch_up()
                     continue
-                self._idle = True
+                self._idle = not self._behind
                 await self._bell.wait()
                 self._idle = False
                 self._bell.clear()
-                while self._untold:
+                while self._untold and self.listeners:
                     await self._tell(self._untold.popleft())
         except Exception as error:
             self._ended = error
@@ -172,6 +176,15 @@ class Channel:
         for each in waiting:
             if not each.done():
                 each.set_result(None)
+
+    def enter(self) -> None:
+        """Somebody is going to listen."""
+        self.listeners += 1
+        self._bell.set()
+
+    def leave(self) -> None:
+        self.listeners -= 1
+        self._bell.set()
 
     # --- listeners --------------------------------------------------------------------------------
 

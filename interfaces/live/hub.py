@@ -37,7 +37,7 @@ PAUSE_SECONDS: Final = 0.005
 """It looks as often if it is told of nothing, and at most as often if it is."""
 RETRY_SECONDS: Final = 0.5
 
-LINGER_SECONDS: Final = 10.0
+LINGER_SECONDS: Final = 30.0
 """For so long answers are kept for nobody: whoever was cut off comes again within seconds."""
 
 RECENT: Final = 10_000
@@ -93,13 +93,13 @@ class Hub:
         lingering = self._lingering.pop(key, None)
         if lingering is not None:
             lingering.cancel()
-        channel.listeners += 1
+        channel.enter()
         self.listeners += 1
         try:
             yield channel, after
         finally:
             self.listeners -= 1
-            channel.listeners -= 1
+            channel.leave()
             if not channel.listeners and self._channels.get(key) is channel:
                 loop = asyncio.get_running_loop()
                 self._lingering[key] = loop.call_later(LINGER_SECONDS, self._close, key)

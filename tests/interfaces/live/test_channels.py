@@ -62,6 +62,7 @@ class Listening:
 
     def __init__(self, log: Log, begin: int) -> None:
         self.channel = Channel(log, Everything(), log, begin)
+        self.channel.enter()
 
     async def __aenter__(self) -> Channel:
         self._running = asyncio.create_task(self.channel.run())
@@ -146,6 +147,22 @@ def test_a_channel_that_cannot_keep_up_reads_again_what_it_has_not_told(
     assert asyncio.run(told()) == list(range(1, 51))
 
 
+def test_nothing_is_made_for_nobody_and_who_comes_again_misses_nothing() -> None:
+    async def told() -> tuple[int, list[int]]:
+        log = Log()
+        async with Listening(log, begin=0) as channel:
+            log.happen(2)
+            seen = await taken(channel.listened(0), 2)
+            channel.leave()
+            log.happen(5)
+            await asyncio.sleep(0.05)
+            made = log.told
+            channel.enter()
+            return made, seen + await taken(channel.listened(2), 5)
+
+    assert asyncio.run(told()) == (2, [1, 2, 3, 4, 5, 6, 7])
+
+
 class Growing(Watch):
     """Hears of a second stream by the third record, which is the first one there."""
 
@@ -170,6 +187,7 @@ def test_what_stands_in_a_stream_that_is_found_out_about_is_told() -> None:
     async def told() -> list[int]:
         log = OfTwoStreams(happened=9)
         channel = Channel(log, Growing(), log, 0)
+        channel.enter()
         running = asyncio.create_task(channel.run())
         try:
             return await taken(channel.listened(0), 9)
