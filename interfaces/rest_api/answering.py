@@ -53,9 +53,43 @@ Known = Annotated[
     ),
 ]
 
+_INSTANT: Final = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)"
+_MOMENT: Final = rf"^((effective:)?{_INSTANT}|position:\d{{1,19}}|version:\d{{1,9}})$"
 
-def consistency(at_least: str | None) -> Mapping[str, str] | None:
-    return None if at_least is None else {"atLeast": at_least}
+AsOf = Annotated[
+    str | None,
+    Query(
+        alias="asOf",
+        pattern=_MOMENT,
+        description="A moment of the past. A time such as `2026-01-31T12:00:00Z`: what the bank "
+        "knew then. `effective:` and a time: what had taken effect by then, as known today. "
+        "`position:` and a position of the log: everything up to there. `version:` and a version "
+        "of what is asked for: everything up to that.",
+        examples=["2026-01-31T12:00:00Z", "position:20291"],
+    ),
+]
+
+
+def when(as_of: str | None, at_least: str | None) -> Mapping[str, Any]:
+    """The variables that say which moment is meant."""
+    return {
+        "asOf": None if as_of is None else _moment(as_of),
+        "consistency": None if at_least is None else {"atLeast": at_least},
+    }
+
+
+def _moment(as_of: str) -> Mapping[str, Any]:
+    """As GraphQL's `asOf` has it."""
+    way, _, said = as_of.partition(":")
+    match way:
+        case "position":
+            return {"position": said}
+        case "version":
+            return {"version": int(said)}
+        case "effective":
+            return {"effectiveAt": said}
+        case _:
+            return {"recordedAt": as_of}
 
 
 def require(asking: Asking, scope: Scope) -> None:

@@ -8,11 +8,12 @@ from interfaces.access.caller import Scope
 from interfaces.rest_api import examples
 from interfaces.rest_api.answering import (
     Asked,
+    AsOf,
     AtLeast,
     Id,
     Known,
-    consistency,
     shown_unless_known,
+    when,
 )
 from interfaces.rest_api.asking import found
 from interfaces.rest_api.described import describes, fresh, needs
@@ -30,9 +31,14 @@ router = APIRouter(tags=["branches"])
     **needs(Scope.READ),
 )
 async def branch_state(
-    request: Request, asking: Asked, id: Id, at_least: AtLeast = None, _: Known = None
+    request: Request,
+    asking: Asked,
+    id: Id,
+    as_of: AsOf = None,
+    at_least: AtLeast = None,
+    _: Known = None,
 ) -> Response:
-    data = await asking.ask("BranchState", id=id, consistency=consistency(at_least))
+    data = await asking.ask("BranchState", id=id, **when(as_of, at_least))
     branch = found(data["branch"], "branch")
     meta = branch.pop("meta")
     return shown_unless_known(asking, request, branch, meta, version=branch["version"])

@@ -14,11 +14,12 @@ from interfaces.rest_api import examples
 from interfaces.rest_api.answering import (
     KEPT_BY_NOBODY,
     Asked,
+    AsOf,
     AtLeast,
     Id,
     Known,
-    consistency,
     shown_unless_known,
+    when,
 )
 from interfaces.rest_api.asking import Asking, found
 from interfaces.rest_api.described import NDJSON, describes, fresh, needs, one_of
@@ -41,9 +42,14 @@ PAGE: Final = 100
     **needs(Scope.READ),
 )
 async def customer(
-    request: Request, asking: Asked, id: Id, at_least: AtLeast = None, _: Known = None
+    request: Request,
+    asking: Asked,
+    id: Id,
+    as_of: AsOf = None,
+    at_least: AtLeast = None,
+    _: Known = None,
 ) -> Response:
-    data = await asking.ask("Customer", id=id, consistency=consistency(at_least))
+    data = await asking.ask("Customer", id=id, **when(as_of, at_least))
     twin = found(data["customer"], "customer")
     meta = twin.pop("meta")
     return shown_unless_known(asking, request, twin, meta, version=twin["version"])
@@ -59,9 +65,14 @@ async def customer(
     **needs(Scope.READ),
 )
 async def risk_score(
-    request: Request, asking: Asked, id: Id, at_least: AtLeast = None, _: Known = None
+    request: Request,
+    asking: Asked,
+    id: Id,
+    as_of: AsOf = None,
+    at_least: AtLeast = None,
+    _: Known = None,
 ) -> Response:
-    data = await asking.ask("RiskScore", id=id, consistency=consistency(at_least))
+    data = await asking.ask("RiskScore", id=id, **when(as_of, at_least))
     asked = found(data["customer"], "customer")
     score = found(asked["riskProfile"], "use of a card of the customer")
     return shown_unless_known(asking, request, score, asked["meta"], version=score["position"])
@@ -105,7 +116,7 @@ _LINE: Final = one_of(
     **needs(Scope.READ),
 )
 async def export_customer(asking: Asked, id: Id) -> StreamingResponse:
-    data = await asking.ask("Customer", id=id, consistency=None)
+    data = await asking.ask("Customer", id=id)
     twin = found(data["customer"], "customer")
     return StreamingResponse(
         _record(asking, twin),

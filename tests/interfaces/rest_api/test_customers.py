@@ -101,6 +101,44 @@ def test_a_token_of_somebody_else_s_making_is_refused(bank: Served, ada: Spender
     assert code_of(answer) == (400, "BAD_USER_INPUT")
 
 
+# --- the past -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["", "effective:", "position:", "version:"])
+def test_the_past_is_shown_as_graphql_shows_it(bank: Served, ada: Spender, way: str) -> None:
+    shown = "name version accounts { account { balance { amount } } } meta { position asOf }"
+    now = bank.ask(f"query ($id: ID!) {{ customer(id: $id) {{ {shown} }} }}", id=ada.customer)
+    meta, version = now["customer"]["meta"], now["customer"]["version"]
+    moment = {
+        "": {"recordedAt": meta["asOf"]},
+        "effective:": {"effectiveAt": meta["asOf"]},
+        "position:": {"position": str(int(meta["position"]) - 3)},
+        "version:": {"version": version - 1},
+    }[way]
+    document = f"query ($id: ID!, $at: AsOf) {{ customer(id: $id, asOf: $at) {{ {shown} }} }}"
+    then = bank.ask(document, id=ada.customer, at=moment)["customer"]
+    (said,) = moment.values()
+    answer = get(bank, f"/customers/{ada.customer}", asOf=f"{way}{said}")
+    assert answer.headers["ledger-position"] == then["meta"]["position"]
+    twin = answer.json()
+    assert (twin["name"], twin["version"]) == (then["name"], then["version"])
+    assert [held["account"]["balance"]["amount"] for held in twin["accounts"]] == [
+        held["account"]["balance"]["amount"] for held in then["accounts"]
+    ]
+
+
+def test_who_did_not_exist_then_is_not_found(bank: Served, ada: Spender) -> None:
+    assert code_of(get(bank, f"/customers/{ada.customer}", asOf="position:0"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "moment", ["yesterday", "2026-01-31", "position:-1", "version:x", f"position:{2**62}"]
+)
+def test_what_is_no_moment_of_the_past_is_refused(bank: Served, ada: Spender, moment: str) -> None:
+    answer = get(bank, f"/customers/{ada.customer}", asOf=moment)
+    assert code_of(answer) == (400, "BAD_USER_INPUT")
+
+
 # --- risk -----------------------------------------------------------------------------------------
 
 
