@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from application.codec import Codec
+from application.record import GENESIS, envelope
 from domain.customer import CountryMalformed, CustomerClosed, CustomerIsClosed
 from domain.refusal import NotFound
 from domain.signals import (
@@ -222,3 +224,15 @@ def test_a_customer_weighs_no_more_with_each_login() -> None:
         report = replace(REPORT, source_event_id=str(number))
         state = state.evolve(LoginReported(report=report, login=LOGIN))
     assert len(state.known) == REMEMBERED
+
+
+@for_all(st.sampled_from(SAID), st.sampled_from([0, 1, 0.7]))
+def test_what_was_read_back_from_the_log_is_known_as_the_same(
+    said: ExternalEvent, confidence: float
+) -> None:
+    codec = Codec([CustomerSignals])
+    push = replace(PUSH, event=said, confidence=confidence)
+    (event,) = CustomerSignals().take(push)
+    name, data = codec.encode(event)
+    stored = envelope(at="2024-03-01T12:00:00+00:00", by=str(ADA), data=data, prev=GENESIS)
+    assert CustomerSignals().evolve(codec.decode(name, stored).data).take(push) == []
