@@ -57,7 +57,9 @@ EFFECTIVE_DATE: Final = frozenset(
 )
 """Fields that are the day of `meta.effectiveAt`, or today."""
 
-ACTORS: Final = frozenset({"analyst", "approver", "maker", "publisher", "reviewer", "trainer"})
+ACTORS: Final = frozenset(
+    {"analyst", "approver", "maker", "publisher", "reviewer", "trainer", "underwriter"}
+)
 """Fields that say who acts: the caller, unless he may name somebody else and does."""
 
 _CHOICES: Final[Mapping[Any, str]] = {ExternalEvent: "ExternalEvent"}
