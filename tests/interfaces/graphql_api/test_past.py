@@ -81,11 +81,12 @@ RECEIPT = "receipt { position consistencyToken }"
 
 def _shown(bank: Served, sent: dict[str, Any]) -> int:
     wait = """
-        query ($at: ConsistencyToken!) {
-            customers(first: 1, consistency: { atLeast: $at, timeoutMs: 10000 }) { edges { cursor } }
+        query ($until: Consistency!) {
+            customers(first: 1, consistency: $until) { edges { cursor } }
         }
     """
-    bank.ask(wait, at=sent["receipt"]["consistencyToken"])
+    until = {"atLeast": sent["receipt"]["consistencyToken"], "timeoutMs": 10000}
+    bank.ask(wait, until=until)
     return int(sent["receipt"]["position"])
 
 
