@@ -7,6 +7,7 @@ from typing import Any
 from graphql import (
     GraphQLField,
     GraphQLInterfaceType,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
@@ -27,9 +28,9 @@ Values = Mapping[str, Sequence[Any]]
 Document = tuple[str, dict[str, Any]]
 """A text and its variables."""
 
-_MOVING = {"lagMs"}
-"""What is another by the time that it is asked again: reading personal data is recorded, and nobody
-follows the log here."""
+_LEFT_OUT = {"lagMs", "simulate"}
+"""What is another by the time that it is asked again, as reading personal data is recorded and
+nobody follows the log here; and what takes every command there is."""
 
 _DEEPEST = 9
 
@@ -75,7 +76,7 @@ class _Writer:
                 return self._fragment(type_, depth)
 
     def _field(self, type_: GraphQLObjectType | GraphQLInterfaceType, depth: int) -> str:
-        fields = {name: field for name, field in type_.fields.items() if name not in _MOVING}
+        fields = {name: field for name, field in type_.fields.items() if name not in _LEFT_OUT}
         shallow = [n for n, f in fields.items() if is_leaf_type(get_named_type(f.type))]
         name = self._one(shallow if depth >= _DEEPEST and shallow else list(fields))
         field = fields[name]
@@ -153,6 +154,9 @@ class _Writer:
             return [self._value(inner.of_type) for _ in range(self._number(0, 3))]
         if is_enum_type(inner):
             return self._one(list(inner.values))
+        if is_input_object_type(inner) and inner.is_one_of:
+            name = self._one(list(inner.fields))
+            return {name: self._value(GraphQLNonNull(inner.fields[name].type))}
         if is_input_object_type(inner):
             return {
                 name: self._value(field.type)

@@ -332,6 +332,8 @@ def lived_in(bank: Served) -> Values:
         "ConsistencyToken": [token, token, "no token"],
         "Position": ["0", "3"],
         "Date": ["2000-01-01", "2099-12-31", "2026-01-31"],
+        "CurrencyCode": ["EUR", "JPY", "none"],
+        "DateTime": ["2000-01-01T00:00:00Z", "2026-01-31T12:00:00Z", "2099-12-31T00:00:00Z"],
         "Decimal": ["0", "2.00", "5.5", "0.001", "1e3"],
     }
 
@@ -377,7 +379,7 @@ def alike(answer: Any, expected: Any) -> bool:
     if dict(expected).get("data", ()) is not None:
         return bool(answer == expected)
     errors, met = dict(answer)["errors"], dict(expected)["errors"]
-    return dict(answer)["data"] is None and any(error in met for error in errors)
+    return dict(answer).get("data") is None and any(error in met for error in errors)
 
 
 MOVEMENT = (
