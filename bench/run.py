@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from bench import authorizations, growth, machine, projections, transfers, verification, web
+from bench import authorizations, growth, live, machine, projections, transfers, verification, web
 from bench.findings import RATIOS, Findings
 from bench.measuring import busy_seconds, cpu_of_tree
 from bench.place import Place
@@ -26,6 +26,7 @@ PARTS: Final[Mapping[str, Callable[[Place, Sizes, Tell], Findings]]] = {
     "projections": projections.measure,
     "verify": verification.measure,
     "graphql": web.measure,
+    "live": live.measure,
     "growth": growth.measure,
 }
 """What can be measured alone, by name, in the order of a whole run."""

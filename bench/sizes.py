@@ -34,6 +34,8 @@ class Sizes:
     log_sizes: tuple[int, ...]
     account_lengths: tuple[int, ...]
     reads: int
+    subscribers: tuple[int, ...]
+    updates: int
 
 
 FULL: Final = Sizes(
@@ -59,6 +61,8 @@ FULL: Final = Sizes(
     log_sizes=(10_000, 100_000, 1_000_000, 10_000_000),
     account_lengths=(10, 1_000, 100_000, 1_000_000),
     reads=500,
+    subscribers=(1, 10, 100, 1_000, 5_000),
+    updates=100,
 )
 
 QUICK: Final = Sizes(
@@ -84,6 +88,8 @@ QUICK: Final = Sizes(
     log_sizes=(10_000, 100_000, 1_000_000),
     account_lengths=(10, 1_000, 100_000),
     reads=100,
+    subscribers=(1, 100, 1_000),
+    updates=50,
 )
 
 TINY: Final = Sizes(
@@ -109,4 +115,6 @@ TINY: Final = Sizes(
     log_sizes=(2_000, 3_000),
     account_lengths=(10, 300),
     reads=3,
+    subscribers=(1, 10),
+    updates=5,
 )
