@@ -22,6 +22,7 @@ from domain.value import value
 _PATIENCE: Final = 120.0
 _WARMED: Final = 3
 _RESTING: Final = 1.0
+_QUIET: Final = 0.5
 _TEXT: Final = 1
 _CLOSE: Final = 8
 _PING: Final = 9
@@ -146,6 +147,7 @@ async def _all_listening(
             told += 1
         except TimeoutError:
             told = 0
+            await heard.out()
 
 
 async def _deposit(
@@ -192,6 +194,13 @@ class _Heard:
             raise self.failed
         await self._all
         return self._arrived
+
+    async def out(self) -> None:
+        """Return when nobody hears anything any more: what comes late is not about what is next."""
+        before = -1
+        while before != len(self._arrived):
+            before = len(self._arrived)
+            await asyncio.sleep(_QUIET)
 
     def fail(self, error: Exception) -> None:
         self.failed = error
