@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -13,6 +14,9 @@ from psycopg import sql
 
 from interfaces.database.embedded import DATABASE, EmbeddedPostgres
 from interfaces.database.migrate import migrate
+
+if TYPE_CHECKING:
+    from tests.projections.told_bank import ToldBank
 
 settings.register_profile("dev", max_examples=50, deadline=timedelta(seconds=2))
 settings.register_profile(
@@ -48,6 +52,15 @@ def module_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """A migrated database that the tests of one module share."""
     with fresh_database(postgres) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def told(postgres: EmbeddedPostgres) -> "Iterator[ToldBank]":
+    """A bank with the demo's year of history, of which tests only read."""
+    from tests.projections.told_bank import told_bank  # noqa: PLC0415 -- it takes long to import
+
+    with fresh_database(postgres) as url, told_bank(url) as bank:
+        yield bank
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """A bank that has been told the demo's year, for tests that ask what it was at any moment of it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from application.event_log import EventLog, open_log
 from application.event_log.log import followed
@@ -35,6 +36,19 @@ class ToldBank:
     @property
     def head(self) -> int:
         return self.records[-1].position
+
+    def known(self, stored: Iterable[Any]) -> list[Recorded]:
+        """As `decode`, of what has been decoded before: for who reads the same over and over."""
+        found = []
+        for position, stream_id, version, *_ in stored:
+            recorded = self.records[position - 1]
+            assert (position, stream_id, version) == (
+                recorded.position,
+                recorded.stream_id,
+                recorded.version,
+            )
+            found.append(recorded)
+        return found
 
 
 @contextmanager
