@@ -29,7 +29,7 @@ LOGIN: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def schema() -> GraphQLSchema:
-    return build_schema()._schema  # noqa: SLF001 -- the library has no other name for it
+    return build_schema().core
 
 
 def given(schema: GraphQLSchema, payload: Any) -> dict[str, Any] | list[Problem]:

@@ -8,6 +8,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from interfaces.access.caller import Scope
+from tests.interfaces.access.guarded import Guarded
 from tests.interfaces.graphql_api.serving import Served, active_customer, eur, open_account
 
 BEHAVIOUR = """
@@ -437,3 +439,104 @@ def test_dormancy_is_reckoned_to_the_day_of_the_moment(bank: Served) -> None:
         {"lastActiveOn": None, "days": 10},
         {"lastActiveOn": "2025-03-01", "days": 10},
     ]
+
+
+# --- cards ----------------------------------------------------------------------------------------
+
+SPENDING = """
+    query ($id: ID!) {
+        customer(id: $id) {
+            behaviour {
+                spending {
+                    count amount { amount currency }
+                    byCategory { mcc count amount { amount } }
+                    byHour { hour count }
+                    byWeekday { weekday count }
+                    lastAt
+                }
+                dormancy { lastActiveOn }
+            }
+        }
+    }
+"""
+
+
+def test_what_cards_were_used_for_is_shown_by_category_hour_and_day(
+    bank: Served, customer: str
+) -> None:
+    accounts = [open_account(bank, customer, deposit="500.00") for _ in range(2)]
+    for account, minor, mcc, at in (
+        (accounts[0], "10.00", "5411", "2026-03-02T08:15:00Z"),
+        (accounts[0], "20.00", "5812", "2026-03-08T19:00:00Z"),
+        (accounts[1], "15.00", "5411", "2026-03-09T08:45:00Z"),
+    ):
+        card = str(uuid4())
+        bank.send(
+            "issueCard",
+            cardId=card,
+            accountId=account,
+            customerId=customer,
+            cardType="VIRTUAL",
+            bin="411111",
+            expiry={"year": 2099, "month": 1},
+            activate=True,
+        )
+        decided = bank.send(
+            "authorizeCard",
+            "... on AuthorizationDecided { outcome }",
+            cardId=card,
+            amount=eur(minor),
+            merchant={"merchantId": f"M{mcc}", "name": "A shop", "mcc": mcc, "country": "CZ"},
+            entryMode="CHIP",
+            channel="POINT_OF_SALE",
+            occurredAt=at,
+        )
+        assert decided["outcome"] == "APPROVED", decided
+
+    found = asked(bank, SPENDING, customer)["behaviour"]
+    (pattern,) = found["spending"]
+    assert (pattern["count"], pattern["amount"]) == (3, {"amount": "45.00", "currency": "EUR"})
+    assert pattern["byCategory"] == [
+        {"mcc": "5411", "count": 2, "amount": {"amount": "25.00"}},
+        {"mcc": "5812", "count": 1, "amount": {"amount": "20.00"}},
+    ]
+    assert [hour["count"] for hour in pattern["byHour"]] == [
+        {8: 2, 19: 1}.get(hour, 0) for hour in range(24)
+    ]
+    days = {day["weekday"]: day["count"] for day in pattern["byWeekday"]}
+    assert days == {1: 2, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 1}
+    assert pattern["lastAt"] == "2026-03-09T08:45:00Z"
+
+
+# --- who asks -------------------------------------------------------------------------------------
+
+
+def test_who_is_on_the_other_side_is_seen_as_far_as_one_may(guarded: Guarded) -> None:
+    clerk = guarded.as_somebody_with(*Scope)
+    customer = active_customer(clerk)
+    account = opened_in_2024(clerk, customer, "5000.00")
+    for month in range(2, 5):
+        paid(clerk, account, "700.00", f"2024-{month:02}-02", counterparty="Fairview Homes")
+    seen = [
+        asked(guarded.as_somebody_with(Scope.READ, *more), RELATIONSHIPS, customer)
+        for more in ((), (Scope.PERSONAL_MASKED,), (Scope.PERSONAL_CLEAR,))
+    ]
+    names = [one["relationships"]["edges"][0]["node"]["name"] for one in seen]
+    assert names == [None, "***omes", "Fairview Homes"]
+
+
+def test_a_source_may_tell_and_see_nothing(guarded: Guarded) -> None:
+    customer = active_customer(guarded.as_somebody_with(*Scope))
+    source = guarded.as_somebody_with(Scope.PUSH_EVENTS)
+    sent = source.send(
+        "pushEvent",
+        "... on EventPushed { known }",
+        customerId=customer,
+        source="crm",
+        sourceEventId="e1",
+        occurredAt=DAY,
+        event=LOGIN,
+    )
+    assert sent == {"__typename": "EventPushed", "known": False}
+    (error, *_) = source.errors(COMPLETENESS, id=customer)
+    assert error["extensions"]["missingScope"] == Scope.READ
