@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from domain.risk.alert import AlertStatus
 from interfaces.access.caller import Scope
+from interfaces.graphql_api.context import Context
 from interfaces.graphql_api.ids import global_id
 from interfaces.rest_api import examples
 from interfaces.rest_api.answering import Asked, shown
@@ -54,20 +55,15 @@ async def fraud_alerts(
     asking: Asked, limit: Limit = 20, offset: Offset = 0, status: Status = None
 ) -> Response:
     context = asking.context()
-    now = await context.snapshot()
-    known = [] if status is None else [status.value]
-    rows = await now.query(
-        "SELECT alert_id FROM {alerts} {where} ORDER BY position DESC LIMIT %s OFFSET %s",
-        [*known, limit + 1, offset],
-        {"where": "WHERE status = %s" if known else ""},
-        alerts=FRAUD_ALERTS,
-    )
-    fresh_as = await context.meta()
-    ids = [global_id("FraudAlert", alert_id) for (alert_id,) in rows[:limit]]
-    # An operation with no ids is asked all the same: it says whether the caller may.
-    data = await asking.ask("FraudAlerts", context, ids=ids)
+    try:
+        ids = await _numbered(context, status, limit + 1, offset)
+        fresh_as = await context.meta()
+        # Without any ids it is asked all the same: it says whether the caller may.
+        data = await asking.ask("FraudAlerts", context, ids=ids[:limit])
+    finally:
+        await context.close()
     following = None
-    if len(rows) > limit:
+    if len(ids) > limit:
         query: dict[str, Any] = {"limit": limit, "offset": offset + limit}
         following = "/v1/fraud-alerts?" + urlencode(query | ({"status": status} if status else {}))
     meta = {
@@ -81,3 +77,18 @@ async def fraud_alerts(
         meta,
         headers={"Link": f'<{following}>; rel="next"'} if following else None,
     )
+
+
+async def _numbered(
+    context: Context, status: AlertStatus | None, limit: int, offset: int
+) -> list[str]:
+    """The ids of so many alerts, the newest first, after some that are skipped."""
+    now = await context.snapshot()
+    known = [] if status is None else [status.value]
+    rows = await now.query(
+        "SELECT alert_id FROM {alerts} {where} ORDER BY position DESC LIMIT %s OFFSET %s",
+        [*known, limit, offset],
+        {"where": "WHERE status = %s" if known else ""},
+        alerts=FRAUD_ALERTS,
+    )
+    return [global_id("FraudAlert", alert_id) for (alert_id,) in rows]

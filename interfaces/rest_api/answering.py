@@ -15,6 +15,7 @@ from interfaces.access.caller import Scope, caller_of
 from interfaces.access.limits import Kind
 from interfaces.problems import PROBLEM_JSON
 from interfaces.rest_api.asking import Asking, Problem
+from projections.read_models import NotReady
 
 JSON: Final = "application/json"
 
@@ -141,6 +142,13 @@ async def problem_response(_: Request, error: Any) -> Response:
         headers={**KEPT_BY_NOBODY, **error.headers},
         media_type=PROBLEM_JSON,
     )
+
+
+async def unavailable_response(request: Request, error: Exception) -> Response:
+    """What is read beside a document says that the database is away as documents do."""
+    message = str(error) if isinstance(error, NotReady) else "the database is away: retry"
+    said = Problem("UNAVAILABLE", message, retryable=True)
+    return await problem_response(request, said)
 
 
 async def malformed_response(request: Request, error: Any) -> Response:

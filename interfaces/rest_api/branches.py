@@ -28,7 +28,7 @@ router = APIRouter(tags=["branches"])
     summary="A branch as it stands",
     description="Who waits for what and for how long, who is inside, and who is there to serve.",
     **describes(reference("BranchState"), examples.BRANCH_STATE, headers=fresh(tagged=True)),
-    **needs(Scope.READ),
+    **needs(Scope.AGGREGATES),
 )
 async def branch_state(
     request: Request,

@@ -11,6 +11,7 @@ from graphql import GraphQLEnumType, GraphQLSchema
 from starlette.responses import Response
 
 from interfaces.graphql_api.context import Serving
+from interfaces.graphql_api.errors import UNAVAILABLE
 from interfaces.graphql_api.schema import BankSchema
 from interfaces.problems import KNOWN, status_of
 from interfaces.rest_api import alerts, branches, customers, events, training
@@ -18,6 +19,7 @@ from interfaces.rest_api.answering import (
     JSON,
     malformed_response,
     problem_response,
+    unavailable_response,
 )
 from interfaces.rest_api.asking import Problem, found, graphql_of, problems_of
 from interfaces.rest_api.openapi import PREFIX, openapi
@@ -51,6 +53,8 @@ def include_rest(app: FastAPI, serving: Serving, schema: BankSchema) -> None:
     app.add_api_route(f"{PREFIX}/problems/{{code}}", _meanings(graphql), include_in_schema=False)
     app.add_exception_handler(Problem, problem_response)
     app.add_exception_handler(RequestValidationError, malformed_response)
+    for away in UNAVAILABLE:
+        app.add_exception_handler(away, unavailable_response)
     # What REST asks was written here: it is no ad-hoc document, whoever asks.
     app.state.serving = replace(serving, trusted=None)
     app.state.schema = schema

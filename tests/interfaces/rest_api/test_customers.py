@@ -119,7 +119,8 @@ def test_the_past_is_shown_as_graphql_shows_it(bank: Served, ada: Spender, way: 
     then = bank.ask(document, id=ada.customer, at=moment)["customer"]
     (said,) = moment.values()
     answer = get(bank, f"/customers/{ada.customer}", asOf=f"{way}{said}")
-    assert answer.headers["ledger-position"] == then["meta"]["position"]
+    if way != "effective:":  # what had taken effect by then is told as the bank knows it now
+        assert answer.headers["ledger-position"] == then["meta"]["position"]
     twin = answer.json()
     assert (twin["name"], twin["version"]) == (then["name"], then["version"])
     assert [held["account"]["balance"]["amount"] for held in twin["accounts"]] == [
