@@ -22,9 +22,8 @@ from interfaces.graphql_api.fields import After, First, field
 from interfaces.graphql_api.happened import CustomerEvent, TwinChange
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.simulating import Beneath, Simulation, simulated
-from projections.moment import Moment
+from projections.moment import Moment, stand_of_position
 from projections.read_models import Snapshot
-from projections.rows import records_of
 from projections.supposed import Supposed
 from projections.twin import difference, sources, streams_of
 
@@ -137,10 +136,10 @@ async def _records(now: Snapshot, context: Context, customer_id: UUID) -> Sequen
     if isinstance(now, Supposed):
         told = [r for r in now.supposed if r.stream_id in streams]
         return [*await now.records(streams), *told]
-    if isinstance(now, Moment):
-        return await now.records(streams)
-    await now.begun()
-    return await records_of(now, context.decode, streams, until=now.position)
+    if not isinstance(now, Moment):
+        await now.begun()
+        now = Moment(now, context.decode, await stand_of_position(now, now.position))
+    return await now.records(streams)
 
 
 async def _aside(fold: Callable[[], T], records: int) -> T:

@@ -363,9 +363,9 @@ def test_whoever_may_only_read_may_not_simulate(guarded: Guarded) -> None:
 def test_what_governs_is_simulated_by_who_may_govern(guarded: Guarded) -> None:
     teller = guarded.as_somebody_with(Scope.READ, Scope.WRITE)
     customer = active_customer(guarded.as_somebody_with(*Scope))
-    command = asked("retireModel", artefactSha256="ab" * 32, retiredBy="me")
-    answer = teller.post(SIMULATE, id=customer, commands=[command])
-    assert {e["extensions"]["code"] for e in answer["errors"]} <= {"FORBIDDEN", "BAD_USER_INPUT"}
+    given = {"artefactSha256": "ab" * 32, "approver": "me", "reason": "it is old"}
+    (error,) = teller.errors(SIMULATE, id=customer, commands=[asked("retireModel", **given)])
+    assert error["extensions"] == {"code": "FORBIDDEN", "missingScope": Scope.ADMIN}
 
 
 def test_nobody_acts_for_another_in_a_simulation(guarded: Guarded) -> None:
