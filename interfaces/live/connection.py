@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import uuid4
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -24,6 +23,7 @@ from interfaces.graphql_api.errors import UNAVAILABLE
 from interfaces.graphql_api.limits import BODY_BYTES
 from interfaces.live.channels import Stopped, TooSlow
 from interfaces.live.transport import abort
+from interfaces.tracing import defective_trace
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,6 @@ TASKS_MAX: Final = 100
 Work = Callable[[], Awaitable[None]]
 
 _REASON_BYTES: Final = 120
-_STRANGERS: Final = "pages from elsewhere may not open sockets here"
 
 
 class Connection(ABC):
@@ -80,9 +79,6 @@ class Connection(ABC):
 
     async def run(self) -> None:
         await self._receive()
-        if not is_from_here(self._scope):
-            await self._raw_send({"type": "websocket.close", "code": 1008, "reason": _STRANGERS})
-            return
         offered = self._scope.get("subprotocols", ())
         if self.protocol is not None and self.protocol not in offered:
             await self._raw_send({"type": "websocket.accept"})
@@ -230,7 +226,7 @@ class Connection(ABC):
         except OSError:
             pass  # the peer has gone
         except Exception:
-            trace_id = uuid4().hex
+            trace_id = defective_trace()
             logger.exception("defect while answering", extra={"trace_id": trace_id})
             await self.failed(name, trace_id)
 
@@ -255,14 +251,3 @@ def _credentials(said: Mapping[str, Any], scope: Scope) -> tuple[str | None, str
     if authorization and (scheme.lower() != "bearer" or not token.strip()):
         raise Refused("UNAUTHENTICATED", "Authorization has to be Bearer and a token")
     return token.strip() or None, given.get("x-purpose")
-
-
-def is_from_here(scope: Scope) -> bool:
-    """Browsers let any page open a socket to any server, and say where the page is from: so it is
-    for the server to keep pages out that are not its own. What is no browser says nothing."""
-    headers = dict(scope["headers"])
-    origin = headers.get(b"origin")
-    if origin is None:
-        return True
-    _, _, host = origin.partition(b"://")
-    return bool(host.lower() == headers.get(b"host", b"").lower())

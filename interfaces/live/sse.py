@@ -15,7 +15,6 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import uuid4
 
 from starlette.types import Receive, Send
 from strawberry.types.graphql import OperationType
@@ -26,6 +25,7 @@ from interfaces.graphql_api.requests import BadRequest, Request
 from interfaces.live.channels import Stopped, TooSlow
 from interfaces.live.connection import PING_SECONDS, SEND_SECONDS
 from interfaces.live.operations import Listener, Operations, Refused
+from interfaces.tracing import defective_trace
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class _Stream:
         except (TooSlow, Stopped, OSError, *UNAVAILABLE) as ended:
             logger.debug("a stream has ended: %s", type(ended).__name__)
         except Exception:
-            trace_id = uuid4().hex
+            trace_id = defective_trace()
             logger.exception("defect while answering", extra={"trace_id": trace_id})
             extensions = {"code": "INTERNAL", "traceId": trace_id}
             error = {
