@@ -315,8 +315,9 @@ class Moment(Snapshot):
         descending: bool,
     ) -> _Question:
         sure = [condition for condition in where if self._is_fixed(projection, [condition.column])]
-        if self._is_fixed(projection, ["position"]):
-            sure.append(Where("position", "<=", self.stand.position))
+        began = projection.key[-1] if isinstance(projection, Feed) else "position"
+        if self._is_fixed(projection, [began]):
+            sure.append(Where(began, "<=", self.stand.position))
         return _Question(
             projection=projection,
             where=where,
@@ -327,6 +328,8 @@ class Moment(Snapshot):
 
     def _is_fixed(self, projection: Projection[Any], columns: Iterable[str]) -> bool:
         """Whether these columns of a row of today are what they were."""
+        if isinstance(projection, Feed):
+            return True
         return {*projection.key, *projection.fixed}.issuperset(columns)
 
     async def _ask(self, question: _Question, rows: int, after: Key | None) -> Page[Any]:

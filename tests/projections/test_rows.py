@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -83,6 +84,25 @@ def test_what_is_fixed_never_changes(chronicle: Chronicle) -> None:
             if before is not None and after is not None:
                 fixed = attributes(projection.fixed)
                 assert fixed(before) == fixed(after), projection.name
+
+
+@given(HISTORIES)
+def test_a_row_says_which_record_changed_it_last(chronicle: Chronicle) -> None:
+    rows = Rows(PROJECTIONS)
+    for recorded in chronicle.records:
+        for projection, _, before, after in rows.apply(recorded):
+            if isinstance(projection, Document) and after is not None and after != before:
+                assert projection.moved_at(after) in {recorded.position, None}, projection.name
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda projection: projection.name)
+def test_a_row_whose_position_is_its_beginning_has_another_for_its_end(
+    projection: Projection[Any],
+) -> None:
+    columns = {column.name for column in fields(projection.row)}
+    began = isinstance(projection, Document) and "position" in projection.fixed
+    assert "last_position" in columns or not began
+    assert columns.issuperset((*projection.key, *projection.fixed))
 
 
 def test_a_copy_goes_its_own_way() -> None:
