@@ -282,7 +282,8 @@ def _built(cls: type[Any], personal: Strategy) -> Strategy:
 def _field(name: str, hint: Any, personal: Strategy) -> Strategy:
     if name == "iban":
         return st.one_of(st.none(), numbers if personal is _in_clear else _sealed)
-    if name in _BY_NAME and not is_dataclass(hint):
+    is_enum = isinstance(hint, type) and issubclass(hint, Enum)
+    if name in _BY_NAME and not is_dataclass(hint) and not is_enum:
         return _BY_NAME[name]
     return _of(hint, personal)
 
