@@ -16,6 +16,8 @@ see: these stay what they are until somebody decides who asks.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import fields
+from functools import cache
 from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
@@ -24,7 +26,7 @@ from domain.signals import signals_of
 from domain.spending import spending_of
 from domain.value import value
 from projections.authorizations import AUTHORIZATIONS
-from projections.balance import BALANCES
+from projections.balance import BALANCES, Balance
 from projections.card_patterns import CARD_PATTERNS
 from projections.cards import CARDS
 from projections.customers import CUSTOMERS, CustomerTwin
@@ -76,6 +78,8 @@ class Told(NamedTuple):
     whole: bool = False
     of_account: bool = False
 
+
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 _ALWAYS_LEFT: Final = frozenset(
     {"customer_id", "position", "last_position", "version", "personal", "confirmed"}
@@ -197,13 +201,15 @@ class Twin:
         changes = self.rows.apply(recorded)
         before: Document = {}
         after: Document = {}
-        for projection, _, old, _ in changes:
-            if old is not None and self._shows(projection, old):
-                before |= told_of(projection, old)
+        shown = [old is not None and self._shows(p, old) for p, _, old, _ in changes]
         joined = self._joined(changes)
-        for projection, _, _, new in changes:
-            if new is not None and self._shows(projection, new):
-                after |= told_of(projection, new)
+        for (projection, _, old, new), was_shown in zip(changes, shown, strict=True):
+            is_shown = new is not None and self._shows(projection, new)
+            alike = _alike(old, new) if was_shown and is_shown else _NOTHING
+            if was_shown:
+                before |= told_of(projection, old, alike)
+            if is_shown:
+                after |= told_of(projection, new, alike)
         for account_id in joined:
             after |= self._of_account(account_id)
         return [
@@ -355,28 +361,41 @@ async def _streams_in(
         after = tuple(getattr(page.rows[-1], name) for name in order)
 
 
-def told_of(projection: Projection[Any], row: Any) -> Document:
-    """What the twin tells of a row."""
+def told_of(projection: Projection[Any], row: Any, without: frozenset[str] = _NOTHING) -> Document:
+    """What the twin tells of a row, but for some of its fields."""
     told = _TOLD[projection.name]
     prefix = pointer(*told.place(row))
     if told.whole:
         return {prefix: as_json(row, told.without)}
-    document = leaves(row, told.without, prefix)
-    for name, version in _personal(row).items():
+    document = leaves(row, told.without | without, prefix)
+    for name, version in _personal(row, without).items():
         document[f"{prefix}/{camel(name)}"] = PersonalValue(
             stream_id=getattr(row, projection.key[0]), version=version, field=name
         )
-    if isinstance(row, CustomerTwin):
+    if isinstance(row, CustomerTwin) and "accounts" not in without:
         for account_id, role in row.accounts.items():
             document[pointer("accounts", account_id, "role")] = role.value
     return document
 
 
-def _personal(row: Any) -> Mapping[str, int]:
+def _alike(old: Any, new: Any) -> frozenset[str]:
+    """The fields that a fold has left as they were: most of them, most of the time."""
+    names = _names(old.__class__)
+    return frozenset([name for name in names if getattr(old, name) is getattr(new, name)])
+
+
+@cache
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls))
+
+
+def _personal(row: Any, without: frozenset[str]) -> Mapping[str, int]:
     """The versions of the row's stream that hold its personal values, by their fields."""
-    found: Mapping[str, int] = getattr(row, "personal", None) or {}
-    numbered: int | None = getattr(row, "iban", None)
-    return found if numbered is None else {**found, "iban": numbered}
+    if isinstance(row, CustomerTwin) and "personal" not in without:
+        return row.personal
+    if isinstance(row, Balance) and row.iban is not None and "iban" not in without:
+        return {"iban": row.iban}
+    return {}
 
 
 def _customer_of(event: Any) -> UUID | None:

@@ -1,7 +1,7 @@
 """What became of a customer: what happened, what it changed, who said so, and what would be if.
 
 Everything here is told by the twin's paths (projections/twin.py), and read from the records of the
-customer's own streams: it costs some 20 us for each of them, and keeps nothing.
+customer's own streams: it costs some 80 us for each of them, and keeps nothing.
 """
 
 import asyncio
