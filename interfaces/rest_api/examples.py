@@ -80,6 +80,12 @@ CUSTOMER: Final[dict[str, Any]] = {
         }
     ],
     "riskProfile": RISK_SCORE,
+    "completeness": {
+        "score": 0.9,
+        "target": 0.95,
+        "missing": ["phone"],
+        "stale": ["bureauScore"],
+    },
 }
 
 FRAUD_ALERT: Final[dict[str, Any]] = {

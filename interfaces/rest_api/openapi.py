@@ -14,10 +14,12 @@ from graphql import GraphQLSchema
 from starlette.routing import BaseRoute
 
 from interfaces.access.caller import SCOPES
+from interfaces.access.issuer import TOKEN_PATH
 from interfaces.external_events import PUSH_EVENT_INPUT, SAID_OTHERWISE
 from interfaces.rest_api.asking import FRAGMENTS
 from interfaces.rest_api.described import PROBLEM
 from interfaces.rest_api.shapes import Shapes
+from interfaces.rest_api.token_described import CLIENT, TOKEN_PATH_ITEM
 
 PREFIX: Final = "/v1"
 
@@ -39,8 +41,10 @@ def openapi(routers: Sequence[APIRouter], schema: GraphQLSchema) -> bytes:
         "of /oauth/token, and may say why he asks by a header `X-Purpose`.",
         routes=described.routes,
     )
+    told["paths"][TOKEN_PATH] = TOKEN_PATH_ITEM
     components = told.setdefault("components", {})
     components["securitySchemes"] = {
+        "client": CLIENT,
         "oauth": {
             "type": "oauth2",
             "description": "Client credentials (RFC 6749, section 4.4); tokens are JWTs.",
@@ -50,7 +54,7 @@ def openapi(routers: Sequence[APIRouter], schema: GraphQLSchema) -> bytes:
                     "scopes": {scope.value: words for scope, words in SCOPES.items()},
                 }
             },
-        }
+        },
     }
     _restore_nulls(told["paths"], [route for router in routers for route in router.routes])
     schemas = components.setdefault("schemas", {})

@@ -47,12 +47,14 @@ def guarded(app: ASGIApp, *, seconds: float = 30, origins: frozenset[str] = froz
     return Guard(app, body_bytes=1000, hosts=None, origins=Origins(origins), seconds=seconds)
 
 
-def asked(app: ASGIApp, method: str = "GET", **headers: str) -> httpx.Response:
+def asked(
+    app: ASGIApp, method: str = "GET", base_url: str = "http://bank", **headers: str
+) -> httpx.Response:
     named = {name.replace("_", "-"): text for name, text in headers.items()}
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://bank") as client:
+        async with httpx.AsyncClient(transport=transport, base_url=base_url) as client:
             return await client.request(method, "/", headers=named)
 
     return asyncio.run(ask())
@@ -92,6 +94,15 @@ def test_what_times_out_within_is_a_defect_and_not_the_guard_s_patience() -> Non
         raise TimeoutError
 
     assert asked(guarded(impatient)).json()["code"] == "INTERNAL"
+
+
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("scheme", "told"), [("http", False), ("https", True)])
+def test_whoever_comes_by_tls_is_told_to_go_on_so(scheme: str, told: bool) -> None:
+    answer = asked(guarded(prompt), base_url=f"{scheme}://bank")
+    assert ("strict-transport-security" in answer.headers) is told
 
 
 # --- traces ---------------------------------------------------------------------------------------
