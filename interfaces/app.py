@@ -37,7 +37,7 @@ from interfaces.graphql_api.schema import BankSchema, build_schema
 from interfaces.graphql_api.sealed import Seal
 from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.guard import Guard
-from interfaces.health import reasons_not_ready, waiting_alerts
+from interfaces.health import reasons_not_ready, unusual_readings, waiting_alerts
 from interfaces.live.hub import Hub
 from interfaces.live.mobile import PATH as MOBILE
 from interfaces.live.mobile import MobileSockets
@@ -214,6 +214,7 @@ async def _metrics(system: System, metrics: Metrics, hub: Hub, request: Request)
     with suppress(ReadModelsUnavailable, NotReady):
         freshness = await system.read_models.freshness()
         metrics.waiting(await waiting_alerts(system))
+        metrics.unusual(await unusual_readings(system))
     metrics.live(hub.listeners)
     desk = system.risk_desk
     metrics.desk(behind=desk.behind, degraded=desk.degraded is not None)

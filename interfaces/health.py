@@ -12,6 +12,7 @@ from interfaces.database.migrate import MigrationError, status
 from interfaces.system import System
 from projections import PROJECTIONS
 from projections.fraud_alerts import FRAUD_ALERTS
+from projections.personal_reads import UNUSUAL_READS
 from projections.read_models import ReadModelsUnavailable
 
 LAG_SECONDS: Final = 10.0
@@ -38,6 +39,13 @@ async def waiting_alerts(system: System) -> Mapping[tuple[str, str], int]:
             alerts=FRAUD_ALERTS,
         )
     return {(severity, status): count for severity, status, count in rows}
+
+
+async def unusual_readings(system: System) -> int:
+    """How often somebody has read of unusually many customers."""
+    async with system.read_models.snapshot() as now:
+        ((count,),) = await now.query("SELECT count(*) FROM {unusual}", unusual=UNUSUAL_READS)
+    return int(count)
 
 
 async def _migrations(system: System) -> list[str]:

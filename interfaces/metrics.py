@@ -77,6 +77,11 @@ class Metrics:
             ["severity", "status"],
             registry=self.registry,
         )
+        self._unusual = Gauge(
+            "ledgertwin_unusual_readings",
+            "Hours in which somebody was shown personal data of unusually many customers",
+            registry=self.registry,
+        )
         self._listeners = Gauge(
             "ledgertwin_live_subscribers",
             "Subscriptions in this process",
@@ -135,6 +140,10 @@ class Metrics:
         self._alerts.clear()
         for (severity, status), count in alerts.items():
             self._alerts.labels(severity, status).set(count)
+
+    def unusual(self, readings: int) -> None:
+        """How often somebody has read of unusually many customers."""
+        self._unusual.set(readings)
 
     def live(self, subscribers: int) -> None:
         self._listeners.set(subscribers)
