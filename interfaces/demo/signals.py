@@ -15,6 +15,7 @@ from domain.customer import (
     AssignSegment,
     ChangeRiskRating,
     CustomerKind,
+    GrantConsent,
     RiskRating,
     Segment,
     UpdateContact,
@@ -53,6 +54,9 @@ FALLEN: Final = 24
 RATED: Final = 5
 """Every so many customers nobody has rated yet."""
 
+AGREES: Final = 6
+"""Every so many customers have agreed to be looked at more closely."""
+
 TURNS: Final[Mapping[date, tuple[int, LifeEventKind, float]]] = {
     date(2025, 2, 14): (1, LifeEventKind.MARRIAGE, 1.0),
     date(2025, 3, 3): (12, LifeEventKind.JOB_STARTED, 0.9),
@@ -81,7 +85,7 @@ class Signals:
         self._customers = customers
         self._told = 0
 
-    def begin(self) -> None:
+    def begin(self, on: date) -> None:
         """What is noted of those who have just arrived."""
         for person in self._people:
             customer_id = self._customers[person.number]
@@ -95,6 +99,12 @@ class Signals:
             if person.number % 2:
                 phone = Unsealed(clear=_phone(person))
                 self._note(UpdateContact(customer_id=customer_id, phone=phone))
+            if person.number % AGREES == 1:
+                self._note(
+                    GrantConsent(
+                        customer_id=customer_id, purpose="profiling", version="1", granted_on=on
+                    )
+                )
 
     def passes(self, day: date) -> None:
         for person in self._persons():

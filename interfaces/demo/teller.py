@@ -108,6 +108,9 @@ class Teller:
                 tax_residence=person.country,
                 registered_on=on,
                 birth_date=None if person.born is None else Unsealed(clear=person.born.isoformat()),
+                national_id=None
+                if person.national_id is None
+                else Unsealed(clear=person.national_id),
                 email=Unsealed(clear=person.email),
                 address=Unsealed(clear=person.address),
             )

@@ -166,7 +166,7 @@ class _Year:
     def told(self) -> Story:
         for person in self._people:
             self._arrives(person)
-        self._signals.begin()
+        self._signals.begin(OPENED)
         self._branches.begin(OPENED)
         borrowers = [p for p in self._people if p.kind is CustomerKind.PERSON]
         sound = [p for p in borrowers if p.number not in IN_TROUBLE]

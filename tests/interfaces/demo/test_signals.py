@@ -5,7 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from domain.customer import AssignSegment, Segment, UpdateContact
+from domain.customer import (
+    AssignSegment,
+    GrantConsent,
+    RegisterCustomer,
+    Segment,
+    UpdateContact,
+)
 from domain.personal import Unsealed
 from domain.signals import BureauScore, ExternalEvent, LifeEvent, Login, PushEvent
 from interfaces.demo.steps import instruction_of
@@ -64,3 +70,16 @@ def test_nobody_can_be_called(given: Sequence[object]) -> None:
     ]
     assert phones
     assert all(phone.startswith("+44 1632 960") for phone in phones)
+
+
+def test_of_some_customers_all_is_known_and_of_others_not(given: Sequence[object]) -> None:
+    """Whoever looks at completeness is to see both."""
+    identified = {
+        command.customer_id
+        for command in given
+        if isinstance(command, RegisterCustomer) and command.national_id is not None
+    }
+    called = {command.customer_id for command in given if isinstance(command, UpdateContact)}
+    agreed = {command.customer_id for command in given if isinstance(command, GrantConsent)}
+    assert story().customer_to_show in identified & called & agreed
+    assert len(identified & called & agreed) < len(identified)
