@@ -17,8 +17,10 @@ import httpx
 import psycopg
 import pytest
 
-from tests.interfaces.cli.ledgertwin import Ledgertwin, wait_for
+from interfaces.live.connection import SERVICE_RESTART
+from tests.interfaces.cli.ledgertwin import Ledgertwin, free_port, wait_for
 from tests.interfaces.graphql_api.serving import Served, active_customer, open_account
+from tests.interfaces.live.listening import listening, streamed
 from tests.journeys.listener import by_socket, by_stream, heard_in
 from tests.journeys.test_sigkill import Server
 
@@ -31,6 +33,9 @@ WRITERS: Final = 2
 
 DEPOSIT: Final = """
 mutation ($input: DepositCashInput!) { depositCash(input: $input) { __typename } }
+"""
+ALL: Final = """
+subscription { events(streams: ["*"]) { position } }
 """
 EVENTS_OF_ACCOUNTS: Final = """
 SELECT notification_id FROM ledgertwin.bank_events
@@ -86,10 +91,7 @@ class Writers:
 def answering(server: Server) -> None:
     def ready() -> bool:
         server.require_alive()
-        try:
-            return httpx.get(f"{server.address}/readyz").status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
+        return is_ready(server.address)
 
     wait_for(ready, 60)
 
@@ -147,6 +149,35 @@ def test_a_subscriber_killed_a_hundred_times_sees_every_position_once(tmp_path: 
             assert list(heard_in(file))[1:] == recorded(url, begin, of)
     finally:
         server.stop()
+
+
+def test_a_server_that_stops_has_those_who_listen_come_again(tmp_path: Path) -> None:
+    port = free_port()
+    bank = Served(f"http://127.0.0.1:{port}")
+    serve = ("serve", "--open", "--port", str(port))
+    with bank.http, Ledgertwin(tmp_path / "home").started(*serve) as process:
+        wait_for(lambda: is_ready(bank.address), 60)
+        seen = {"last-event-id": "0"}
+        with (
+            listening(bank.address) as socket,
+            streamed(bank.address, ALL, headers=seen) as stream,
+        ):
+            socket.subscribe("1", ALL)
+            active_customer(bank)
+            assert next(stream).event == "next"
+            process.terminate()
+            code, _ = socket.closed(30)
+            told = {each.event for each in stream}
+        assert process.wait(60) == 0
+    assert code == SERVICE_RESTART
+    assert "complete" not in told  # so a client knows that there is more to come
+
+
+def is_ready(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/readyz").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
 
 
 def has_grown(file: Path, size: int) -> bool:
