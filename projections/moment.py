@@ -37,7 +37,7 @@ ASIDE: Final = 2_000
 """More records than these are decoded and folded in a thread, so that others are answered too."""
 RECORDS_MAX: Final = 250_000
 """So many records are read for one moment at most: decoded, they take about 1 kB each."""
-STRETCHES_MAX: Final = 1_000_000
+STRETCHES_MAX: Final = 500_000
 """So much of the log is read through for what is of all streams, and not kept."""
 ROWS_MAX: Final = 100_000
 """So many rows of today are looked at for one page, or for one count."""
@@ -146,10 +146,12 @@ def _head(live: Snapshot) -> int:
 # --- what there was -------------------------------------------------------------------------------
 
 
+# Every third record is that of a command, which is nothing that a row is made of.
 _STRETCH: Final = (
     "SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state"
     " FROM ledgertwin.bank_events AS e"
     " WHERE e.notification_id > %s::bigint AND e.notification_id <= %s::bigint"
+    " AND e.topic NOT LIKE 'command.%%'"
     " ORDER BY e.notification_id LIMIT %s"
 )
 

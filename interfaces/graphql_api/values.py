@@ -63,7 +63,7 @@ class ReadMeta:
     )
     as_of: datetime | None = strawberry.field(
         description="When the last record that was taken into account was recorded; null for an "
-        "empty log."
+        "empty log. As of an effective time: that time."
     )
     lag_ms: int = strawberry.field(
         description="For how long there have been records that are not shown yet; 0 if there are "
