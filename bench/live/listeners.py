@@ -23,6 +23,7 @@ _PATIENCE: Final = 120.0
 _WARMED: Final = 3
 _RESTING: Final = 1.0
 _QUIET: Final = 0.5
+_KEPT: Final = 1.0
 _TEXT: Final = 1
 _CLOSE: Final = 8
 _PING: Final = 9
@@ -88,8 +89,8 @@ async def _listened(order: Listening) -> Told:
             order.port,
         )
         subscribers.append(subscriber)
-    reader, writer = await asyncio.open_connection("127.0.0.1", order.port)
-    await _all_listening(order, heard, reader, writer)
+    teller = _Teller(order)
+    await _all_listening(teller, heard)
     latencies: list[float] = []
     lasts: list[float] = []
     memory = _memory_kb(order.pid) - before
@@ -98,13 +99,13 @@ async def _listened(order: Listening) -> Told:
     for _ in range(order.updates):
         sent = time.perf_counter()
         heard.begin()
-        await _deposit(order, reader, writer)
+        await teller.deposit()
         arrived = await heard.by_all()
         latencies += [at - sent for at in arrived]
         lasts.append(arrived[-1] - sent)
     seconds, cpu_after = time.perf_counter() - start, cpu_of_tree(order.pid)
     spent = 0.0 if cpu is None or cpu_after is None else cpu_after - cpu - resting * seconds
-    writer.close()
+    teller.close()
     for subscriber in subscribers:
         subscriber.close()
     await asyncio.sleep(0.2)
@@ -126,12 +127,7 @@ async def _cpu_at_rest(pid: int) -> float:
     return (cpu_after - cpu) / (time.perf_counter() - start)
 
 
-async def _all_listening(
-    order: Listening,
-    heard: "_Heard",
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-) -> None:
+async def _all_listening(teller: "_Teller", heard: "_Heard") -> None:
     """When a subscription has begun nobody is told: so until everybody hears of a deposit, there is
     another one; and then a few more."""
     deadline = time.monotonic() + _PATIENCE
@@ -140,7 +136,7 @@ async def _all_listening(
         if time.monotonic() > deadline:
             raise NotTold("they do not all listen")
         heard.begin()
-        await _deposit(order, reader, writer)
+        await teller.deposit()
         try:
             async with asyncio.timeout(2):
                 await heard.by_all()
@@ -150,24 +146,48 @@ async def _all_listening(
             await heard.out()
 
 
-async def _deposit(
-    order: Listening, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    given = {
-        "meta": {"commandId": str(uuid4())},
-        "accountId": order.account,
-        "amount": {"amount": "1.00", "currency": "EUR"},
-    }
-    body = json.dumps({"query": _DEPOSIT, "variables": {"input": given}}).encode()
-    writer.write(
-        b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        b"content-length: %d\r\n\r\n%b" % (len(body), body)
-    )
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-    answer = await reader.readexactly(length)
-    if b"AccountChanged" not in answer:
-        raise NotTold(answer.decode())
+class _Teller:
+    """Gives them something to hear, over a kept connection: a new one after a pause, as the server
+    will have closed it."""
+
+    def __init__(self, order: Listening) -> None:
+        self._order = order
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._last = 0.0
+
+    async def deposit(self) -> None:
+        given = {
+            "meta": {"commandId": str(uuid4())},
+            "accountId": self._order.account,
+            "amount": {"amount": "1.00", "currency": "EUR"},
+        }
+        body = json.dumps({"query": _DEPOSIT, "variables": {"input": given}}).encode()
+        reader, writer = await self._connection()
+        writer.write(
+            b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        answer = await reader.readexactly(length)
+        if b"AccountChanged" not in answer:
+            raise NotTold(answer.decode())
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if time.monotonic() - self._last > _KEPT:
+            self.close()
+            self._reader, self._writer = await asyncio.open_connection(
+                "127.0.0.1", self._order.port
+            )
+        self._last = time.monotonic()
+        assert self._reader is not None
+        assert self._writer is not None
+        return self._reader, self._writer
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
 
 class _Heard:
