@@ -556,7 +556,7 @@ class Counter:
 
 @value
 class Branch(Aggregate[BranchCommand, BranchEvent]):
-    """Only today's open tickets are kept, in the order of issue: closed ones are history."""
+    """Only open tickets are kept, and those of today: closed ones are history."""
 
     commands = get_args(BranchCommand)
     events = get_args(BranchEvent)
@@ -696,12 +696,11 @@ class Branch(Aggregate[BranchCommand, BranchEvent]):
     def next_for(self, counter: Counter) -> UUID | None:
         """Whom a counter has to call: by class and, within it, in the order of issue."""
         waiting = [
-            (CALLED_FIRST[ticket.priority], ticket_id)
+            (CALLED_FIRST[ticket.priority], ticket.number, ticket_id)
             for ticket_id, ticket in self.tickets.items()
             if ticket.status is TicketStatus.ISSUED and ticket.service in counter.services
         ]
-        # min() takes the first of equals, and tickets stand in the order of their issue.
-        return min(waiting, key=lambda ranked: ranked[0])[1] if waiting else None
+        return min(waiting)[2] if waiting else None
 
     # Deciding.
 

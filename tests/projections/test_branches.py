@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from application.codec import Codec
 from domain.branch import (
     Branch,
     BranchClosed,
@@ -56,6 +57,7 @@ from projections.branches import (
     queues,
     staff_of,
 )
+from projections.effective import in_effect
 from projections.projection import fold_records
 from tests.domain.test_branch import (
     BRANCH,
@@ -196,6 +198,26 @@ def test_the_day_s_tickets_are_counted(chronicle: Chronicle) -> None:
     assert row.counts.no_show == became[TicketStatus.NO_SHOW]
     assert row.counts.transferred == became[TicketStatus.TRANSFERRED]
     assert row.counts.cancelled == became[TicketStatus.CANCELLED]
+
+
+@given(days())
+def test_a_branch_is_shown_at_any_time_of_its_day(chronicle: Chronicle) -> None:
+    """Of what was told later, too, only that which had happened by then."""
+    for minutes in range(0, 60, 6):
+        then = list(in_effect(chronicle.records, at(minutes)))
+        for row in fold_records(BRANCHES, then).values():
+            assert sum(queue.length for queue in queues(row)) <= row.counts.issued
+        for ticket in fold_records(TICKETS, then).values():
+            assert ticket.issued_at <= at(minutes)
+
+
+@given(days())
+def test_a_snapshot_of_a_branch_calls_the_same_ticket_next(chronicle: Chronicle) -> None:
+    codec, state = Codec((Branch,)), chronicle.history.state(Branch, BRANCH)
+    restored: Any = codec.decode_state("Branch", codec.encode_state(state))
+    assert restored == state
+    for counter in state.counters.values():
+        assert restored.next_for(counter) == state.next_for(counter)
 
 
 # --- waits ----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from application.codec import Codec
 from domain.loan import (
     ENDED,
     AcceptLoanOffer,
@@ -163,6 +164,12 @@ def test_a_guarantee_is_found_by_who_vouches(chronicle: Chronicle) -> None:
         if guarantee.released_at is None
     ]
     assert vouching == [guarantor.customer_id for guarantor in row.guarantors]
+
+
+@given(cases())
+def test_a_snapshot_of_a_loan_is_the_loan(chronicle: Chronicle) -> None:
+    codec, state = Codec((LoanCase,)), chronicle.history.state(LoanCase, CASE)
+    assert codec.decode_state("LoanCase", codec.encode_state(state)) == state
 
 
 def test_a_loan_that_was_paid_tells_its_whole_way() -> None:
