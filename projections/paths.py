@@ -157,6 +157,7 @@ _INSIDE: Final[Mapping[tuple[type[Any], str], tuple[str, Write]]] = {
     (OpenHold, "remaining"): ("remaining", _amount),
     (AwaitedFunds, "minor"): ("amount", _amount),
     (RestrictionInForce, "amount"): ("amount", _amount),
+    (RestrictionInForce, "reason"): ("reason", _confidential),
     (DeclinedIncrement, "minor"): ("amount", _amount),
     (Guarantor, "amount"): ("amount", _amount),
     (LoanOffer, "amount"): ("amount", _amount),

@@ -17,6 +17,7 @@ from strawberry.scalars import JSON
 
 from application.commands import CommandAccepted
 from application.vault import PersonalRef
+from domain.account import AccountRestricted
 from domain.aggregate import permanent_name
 from domain.personal import personal_fields
 from domain.recorded import Recorded
@@ -30,7 +31,9 @@ from projections.rows import Decode, records_of
 from projections.twin import Change, Difference
 
 _CONFIDENTIAL: Final = frozenset({"reason_code", "legal_basis", "matches"})
-"""Why somebody is restricted, and which entries of a list he resembles."""
+_WHY_AN_ACCOUNT: Final = frozenset({"reason"})
+"""Why somebody is restricted, and which entries of a list he resembles. What is no secret anywhere
+else is one where an account is restricted: it may be so with its customer."""
 
 _ACCOUNTS: Final = frozenset({"counterparty"})
 """The account of somebody who need not be a customer, or his name in its place."""
@@ -133,7 +136,8 @@ async def event_shown(context: Context, recorded: Recorded) -> dict[str, Any]:
             data[name] = await context.personal(ref)
     for name in _ACCOUNTS & data.keys():
         data[name] = context.account(data[name])
-    for name in _CONFIDENTIAL & data.keys():
+    secret = _CONFIDENTIAL | (_WHY_AN_ACCOUNT if isinstance(event, AccountRestricted) else set())
+    for name in secret & data.keys():
         if context.confidential("") is None:
             data[name] = None
     return data

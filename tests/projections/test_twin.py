@@ -226,6 +226,7 @@ def test_why_somebody_is_restricted_is_confidential() -> None:
     chronicle.execute(restrict, UUID(int=1))
     shown = document(closure(chronicle.records, ADA))
     assert shown[f"/restrictions/{RESTRICTION}/reasonCode"] == Confidential(text="AML")
+    assert "AML" not in shown.values(), "nor by way of an account"
     assert shown[f"/restrictions/{RESTRICTION}/direction"] == "DEBIT"
     assert shown["/status"] == "RESTRICTED"
 

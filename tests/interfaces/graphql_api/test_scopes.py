@@ -1,5 +1,6 @@
 """Who may ask for what: as it is written down, and as a bank that asks for tokens answers."""
 
+import json
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,7 +244,7 @@ def known(guarded: Guarded) -> dict[str, Any]:
         "restrictCustomer",
         customerId=customer,
         direction="DEBIT",
-        reasonCode="AML",
+        reasonCode="SUSPICION-17",
         legalBasis="Act 253/2008",
     )
     assert restricted["__typename"] == "CustomerChanged", restricted
@@ -266,7 +267,10 @@ def test_compliance_sees_all(guarded: Guarded, known: dict[str, Any]) -> None:
     assert found["name"] == "Ada Lovelace"
     assert found["counterparty"] == "CZ6508000000192000145399"
     (restriction,) = found["restrictions"]
-    assert (restriction["reasonCode"], restriction["legalBasis"]) == ("AML", "Act 253/2008")
+    assert (restriction["reasonCode"], restriction["legalBasis"]) == (
+        "SUSPICION-17",
+        "Act 253/2008",
+    )
     assert {access["path"] for access in found["myAccess"] if not access["visible"]} == {
         "personalDataReads",
         "simulate",
@@ -311,3 +315,43 @@ def test_what_is_said_of_access_is_what_is_shown(guarded: Guarded, known: dict[s
         found = twin(guarded, known["id"], *scopes)
         said = {one["path"]: one["visible"] for one in found["myAccess"]}
         assert {name: said[name] for name in names} == {n: found[n] is not None for n in names}
+
+
+EVERYTHING = """
+    query ($id: ID!) {
+        customer(id: $id) {
+            name birthDate nationalId email phone address
+            restrictions { reasonCode legalBasis }
+            accounts { account {
+                restrictions { reason }
+                transactions(first: 5) { edges { node { counterparty } } }
+                owner { name email }
+                found: transactions(first: 5) { edges { cursor node { counterparty type } } }
+            } }
+            timeline(first: 100) { edges { node { type data } } }
+            diff(from: { version: 1 }, to: { effectiveAt: "2999-01-01T00:00:00Z" }) {
+                path before after event { data }
+            }
+            relationships(first: 20) { edges { node { kind name } } }
+        }
+    }
+"""
+SECRETS = (
+    *("Lovelace", "ada@example", "151210", "601 234", "1815-12-10", "St James"),
+    *("SUSPICION-17", "Act 253/2008", "CZ6508000000192000"),
+)
+
+
+@pytest.mark.parametrize("scopes", [(), (Scope.PERSONAL_MASKED,)], ids=["nobody", "an analyst"])
+def test_by_no_way_round_is_anything_seen_that_may_not_be(
+    guarded: Guarded, known: dict[str, Any], scopes: tuple[Scope, ...]
+) -> None:
+    bank = guarded.as_somebody_with(Scope.READ, *scopes)
+    answer = json.dumps(bank.ask(EVERYTHING, id=known["id"]), ensure_ascii=False)
+    assert [secret for secret in SECRETS if secret in answer] == []
+
+
+def test_by_every_way_is_seen_what_may_be(guarded: Guarded, known: dict[str, Any]) -> None:
+    bank = guarded.as_somebody_with(Scope.READ, Scope.PERSONAL_CLEAR)
+    answer = json.dumps(bank.ask(EVERYTHING, id=known["id"]), ensure_ascii=False)
+    assert [secret for secret in SECRETS if secret not in answer] == []
