@@ -144,6 +144,35 @@ async def _ticket(context: Context, ticket_id: UUID | None) -> Ticket | None:
     return Ticket.of(row) if row is not None else None
 
 
+@strawberry.type
+class WithVisits:
+    """The part of a customer that says when it came to a branch."""
+
+    if TYPE_CHECKING:
+        uuid: UUID  # the customer's own
+
+    @field("Its tickets at branches that were told who it is, the newest first.")
+    async def branch_tickets(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Ticket]:
+        cursors = Cursors(info.context, "visits", self.uuid)
+        key = cursors.key(after, int)
+        now = await info.context.snapshot()
+        page = await now.page_of(
+            TICKETS,
+            "customer_id",
+            self.uuid,
+            first=checked_first(first),
+            after=key,
+            order=("position",),
+            descending=True,
+        )
+        nodes = [((row.position,), Ticket.of(row)) for row in page.rows]
+        return cursors.page(
+            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
+        )
+
+
 # --- branches -------------------------------------------------------------------------------------
 
 

@@ -42,6 +42,7 @@ from interfaces.graphql_api import accounts, cards
 from interfaces.graphql_api.answers import Answer, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.behaviour import Behaving
+from interfaces.graphql_api.branches import WithVisits
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.enums import CustomerKind, CustomerStatus, RiskRating, Segment
@@ -104,7 +105,7 @@ class CustomerRestriction:
 @strawberry.type(
     description="A person or a business that the bank deals with.", directives=FOR_READERS
 )
-class Customer(Behaving, WithHistory, WithReads, WithLoans, WithAccess, Node):
+class Customer(Behaving, WithHistory, WithReads, WithLoans, WithVisits, WithAccess, Node):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")
     kind: CustomerKind = strawberry.field(description="Whether it is a person or a business.")

@@ -188,6 +188,20 @@ def test_a_ticket_is_a_node_that_knows_who_waits(bank: Served, day: Day) -> None
     assert node == {"uuid": ticket, "customer": {"uuid": customer}}
 
 
+def test_a_customer_shows_its_visits(bank: Served, day: Day) -> None:
+    customer = active_customer(bank)
+    tickets = [day.issue(n, customerId=customer) for n in (1, 2)]
+    day.issue(3)
+    asked = """query ($id: ID!) { customer(id: $id) { branchTickets(first: 5) {
+        edges { node { uuid service branch { uuid } } }
+    } } }"""
+
+    edges = bank.ask(asked, id=customer)["customer"]["branchTickets"]["edges"]
+
+    assert [edge["node"]["uuid"] for edge in edges] == tickets[::-1]
+    assert {edge["node"]["branch"]["uuid"] for edge in edges} == {day.branch}
+
+
 def test_branches_are_listed_and_closed(bank: Served, day: Day) -> None:
     day.issue(1)
     day.send("closeBranch", occurredAt=at(300))
