@@ -45,6 +45,10 @@ def test_the_metrics_count_commands_refusals_and_lag(bank: Served) -> None:
         'ledgertwin_projection_lag_seconds{projection="balance"}',
         'ledgertwin_projection_position{projection="balance"}',
         "ledgertwin_database_up 1.0",
+        'ledgertwin_operation_seconds_bucket{kind="mutation",le="0.1"}',
+        'ledgertwin_batch_commands{quantile="0.99"}',
+        "ledgertwin_live_subscribers",
+        "ledgertwin_unusual_readings",
     ):
         assert line in text, line
 

@@ -22,7 +22,9 @@ from interfaces.settings import Settings
 from interfaces.telemetry import Telemetry, telemetry
 from interfaces.tracing import begin_trace
 from tests.conftest import fresh_database
+from tests.interfaces.cli.ledgertwin import wait_for
 from tests.interfaces.graphql_api.serving import Served, active_customer, followed, served
+from tests.interfaces.rest_api.resources import NOON, spender
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CALLED = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
@@ -190,6 +192,25 @@ def test_operations_are_measured_by_what_they_are_whichever_way_they_come_in(
 def test_batches_and_subscribers_are_told(traced: Served) -> None:
     assert sample(traced, 'ledgertwin_batch_commands{quantile="1"}') >= 1
     assert sample(traced, "ledgertwin_live_subscribers") == 0
+
+
+def test_who_listens_is_counted(traced: Served) -> None:
+    asked = {"query": "subscription { fraudAlertRaised { uuid } }"}
+    accepting = {"accept": "text/event-stream"}
+    with traced.http.stream("POST", "/graphql", json=asked, headers=accepting):
+        wait_for(lambda: sample(traced, "ledgertwin_live_subscribers") == 1)
+    wait_for(lambda: sample(traced, "ledgertwin_live_subscribers") == 0)
+
+
+def test_alerts_that_wait_are_counted_until_somebody_closes_them(traced: Served) -> None:
+    waiting = 'ledgertwin_fraud_alerts_waiting{severity="MEDIUM",status="OPEN"}'
+    spender(traced, "Eve")
+    wait_for(lambda: sample(traced, waiting) == 1)
+    path = "/v1/fraud-alerts?status=OPEN&limit=1"
+    (alert,) = traced.http.get(path).json()["items"]
+    closed = traced.send("dismissAlert", alertId=alert["uuid"], analyst="ann", at=NOON)
+    assert closed["__typename"] == "FraudAlertChanged", closed
+    wait_for(lambda: sample(traced, waiting) == 0)
 
 
 def sample(bank: Served, name: str) -> float:
