@@ -31,7 +31,7 @@ class Supposed(Moment):
 
     def __init__(self, live: Snapshot, decode: Decode, stand: Stand) -> None:
         super().__init__(live, decode, stand)
-        self.records_supposed: tuple[Recorded, ...] = ()
+        self.supposed: tuple[Recorded, ...] = ()
         self._moved: dict[str, dict[Key, Any]] = {}
 
     async def suppose(
@@ -41,7 +41,7 @@ class Supposed(Moment):
         projections = tuple(projections)
         rows = Rows(projections)
         await self._hold(rows, projections, records)
-        self.records_supposed = tuple(records)
+        self.supposed = tuple(records)
         for recorded in records:
             for projection, key, _, after in rows.apply(recorded):
                 self._moved.setdefault(projection.name, {})[key] = after
@@ -52,11 +52,11 @@ class Supposed(Moment):
         customer = (await super().many(CUSTOMERS, [(customer_id,)])).get((customer_id,))
         if customer is not None:
             twin.put(CUSTOMERS, customer)
-        await self._hold(twin, (told.projection for told in TOLD), self.records_supposed)
-        for recorded in self.records_supposed:
+        await self._hold(twin, (told.projection for told in TOLD), self.supposed)
+        for recorded in self.supposed:
             if recorded.stream_id == customer_id and isinstance(recorded.event, AccountLinked):
                 await self._hold_movements(twin, recorded.event.account_id)
-        return net(twin, filter(twin.concerns, self.records_supposed))
+        return net(twin, filter(twin.concerns, self.supposed))
 
     async def _hold(
         self,

@@ -187,6 +187,8 @@ class Twin:
         """Hold a row that was folded elsewhere: records that it does not show yet may follow."""
         self.rows.put(projection, row)
         self._joined([RowChange(projection, (), None, row)])
+        if self._shows(projection, row):
+            self.streams |= set(projection.streams(row))
 
     def fold(self, records: Iterable[Recorded]) -> Self:
         """As `advance` one after the other, for whoever only wants to see where that ends."""

@@ -70,7 +70,7 @@ def test_what_would_change_in_a_twin_is_what_changes(bank: ToldBank) -> None:
     async def ask(live: Snapshot) -> None:
         chance = random.Random(1)  # noqa: S311
         told = 0
-        for position, records in stretches(bank, seed=9, count=15):
+        for position, records in stretches(bank, seed=9, count=25):
             supposed = Supposed(live, bank.decode, await stand_of_position(live, position))
             await supposed.suppose(FOLDED, records)
             customer = chance.choice([c for r in records for c in _named(r)] or customers)
