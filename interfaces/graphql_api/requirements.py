@@ -72,28 +72,31 @@ class Size(NamedTuple):
 
     def of(self, variables: Mapping[str, Any]) -> int:
         given = variables.get(self.variable) if self.variable is not None else None
-        if isinstance(given, list):
+        if given is None:
+            given = self.otherwise
+        elif isinstance(given, list):
             given = len(given)
-        # What is no number will be refused for that.
-        size = given if isinstance(given, int) else self.otherwise
-        return min(max(size, 0), FIRST_MAX)
+        # What is another number, such as 50.0, may yet be understood as this one.
+        return min(max(given, 0), FIRST_MAX) if isinstance(given, int) else FIRST_MAX
 
 
 class Sum:
     """A cost: products of a number and of sizes, by the sizes."""
 
-    __slots__ = ("_terms",)
+    __slots__ = ("_terms", "_varies", "least")
 
     def __init__(self, terms: Mapping[tuple[Size, ...], int]) -> None:
         self._terms = terms
+        self._varies = [(sizes, n) for sizes, n in terms.items() if sizes]
+        self.least = terms.get((), 0)
+        """With every page that a variable sizes left empty."""
 
     def of(self, variables: Mapping[str, Any]) -> int:
-        return sum(n * prod(s.of(variables) for s in sizes) for sizes, n in self._terms.items())
-
-    @property
-    def least(self) -> int:
-        """With every page that a variable sizes left empty."""
-        return self._terms.get((), 0)
+        if not self._varies:  # nearly always, and for each request
+            return self.least
+        return self.least + sum(
+            n * prod([size.of(variables) for size in sizes]) for sizes, n in self._varies
+        )
 
     @property
     def most(self) -> int:

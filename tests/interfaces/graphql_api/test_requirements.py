@@ -61,10 +61,17 @@ def test_a_page_inside_a_page_counts_as_often_as_there_are_rows() -> None:
     assert cost(document, accounts=3) == 1 + 3 * (1 + 1 + 10)
 
 
-@pytest.mark.parametrize(("first", "counted"), [(-5, 0), (10**12, 100), ("many", 100)])
+@pytest.mark.parametrize(("first", "counted"), [(-5, 0), (10**12, 100), (50.0, 100), ("x", 100)])
 def test_a_page_counts_for_no_more_than_a_page_may_have(first: Any, counted: int) -> None:
     document = "query ($n: Int!) { accounts(first: $n) { edges { node { status } } } }"
     assert cost(document, n=first) == 1 + counted
+
+
+def test_a_page_whose_size_is_not_said_is_as_long_as_its_default() -> None:
+    document = (
+        'query ($n: Int! = 7) { customer(id: "1") { cards(first: $n) { edges { cursor } } } }'
+    )
+    assert cost(document) == 1 + 1 + 7
 
 
 def test_as_many_nodes_count_as_are_named() -> None:
