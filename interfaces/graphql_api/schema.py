@@ -380,8 +380,8 @@ def build_schema() -> BankSchema:
         ),
         subscription=_root(
             merge_types("Subscription", tuple(live)),
-            "What can be followed live, over graphql-transport-ws or server-sent events. `after` is "
-            "the last position that was seen: everything later is told, once and in order.",
+            "What can be followed live, over graphql-transport-ws or server-sent events. `after` "
+            "is the last position that was seen: everything later is told, once and in order.",
             Scope.READ,
         ),
         extensions=(*EXTENSIONS, Judged, KnownRoots),
