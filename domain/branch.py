@@ -562,7 +562,7 @@ class Branch(Aggregate[BranchCommand, BranchEvent]):
     events = get_args(BranchEvent)
     identity = "branch_id"
     weight = 16
-    """A hundred open tickets take 30 kB."""
+    """A hundred open tickets take some 20 kB."""
 
     capacity: int = 0
     """0 if there is no such branch."""
