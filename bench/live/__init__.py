@@ -48,6 +48,7 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
             subscribers=1,
             shared=True,
             updates=sizes.updates,
+            resting=min(sizes.seconds, 1.0),
         )
         return _findings(sizes, partial(_taken, listener), order, tell)
 

@@ -21,7 +21,6 @@ from domain.value import value
 
 _PATIENCE: Final = 120.0
 _WARMED: Final = 3
-_RESTING: Final = 1.0
 _QUIET: Final = 0.5
 _KEPT: Final = 1.0
 _TEXT: Final = 1
@@ -47,7 +46,8 @@ class NotTold(Exception):
 @value
 class Listening:
     """So many subscribers to one customer, and so many deposits on the account. Those who do not
-    share ask for the same in different words. `pid` is the server's."""
+    share ask for the same in different words. `pid` is the server's, which is first left alone for
+    `resting` seconds."""
 
     port: int
     pid: int
@@ -56,6 +56,7 @@ class Listening:
     subscribers: int
     shared: bool
     updates: int
+    resting: float
 
 
 @value
@@ -94,7 +95,7 @@ async def _listened(order: Listening) -> Told:
     latencies: list[float] = []
     lasts: list[float] = []
     memory = _memory_kb(order.pid) - before
-    resting = await _cpu_at_rest(order.pid)
+    resting = await _cpu_at_rest(order.pid, order.resting)
     cpu, start = cpu_of_tree(order.pid), time.perf_counter()
     for _ in range(order.updates):
         sent = time.perf_counter()
@@ -117,10 +118,10 @@ async def _listened(order: Listening) -> Told:
     )
 
 
-async def _cpu_at_rest(pid: int) -> float:
+async def _cpu_at_rest(pid: int, seconds: float) -> float:
     """Seconds of CPU that the server takes in a second in which nothing happens."""
     cpu, start = cpu_of_tree(pid), time.perf_counter()
-    await asyncio.sleep(_RESTING)
+    await asyncio.sleep(seconds)
     cpu_after = cpu_of_tree(pid)
     if cpu is None or cpu_after is None:
         return 0.0

@@ -47,6 +47,7 @@ TASKS_MAX: Final = 100
 
 Work = Callable[[], Awaitable[None]]
 
+_TOO_SLOW: Final = "too slow: come again with what was seen last"
 _REASON_BYTES: Final = 120
 
 
@@ -88,6 +89,8 @@ class Connection(ABC):
         self._in(INIT_SECONDS, "init", LATE, "Connection initialisation timeout")
         try:
             await self._hear()
+        except TooSlow:
+            await self.close(TRY_AGAIN_LATER, _TOO_SLOW)
         finally:
             await self._end()
 
@@ -218,7 +221,7 @@ class Connection(ABC):
         try:
             await work()
         except TooSlow:
-            self._aside(self.close, TRY_AGAIN_LATER, "too slow: come again with what was seen last")
+            self._aside(self.close, TRY_AGAIN_LATER, _TOO_SLOW)
         except Stopped:
             self._aside(self.close, SERVICE_RESTART, "nothing is told for the moment: come again")
         except UNAVAILABLE:

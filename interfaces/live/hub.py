@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 
 from application.codec import Codec
 from application.event_log import EventLog, LogUnavailable, StoredRecord
+from interfaces.graphql_api.errors import UNAVAILABLE
 from interfaces.live.channels import Channel, Stopped, Telling
 from interfaces.live.heard import ANYTHING, Heard, Watch, named_customer, of_customer
 
@@ -135,7 +136,10 @@ class Hub:
                 del self._concerned[name]
 
     def _ended(self, key: Hashable, channel: Channel, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, UNAVAILABLE):
+            logger.warning("a channel has stopped: %s", error)
+        elif error is not None:
             logger.error("a channel has stopped", exc_info=error)
         if self._channels.get(key) is channel:
             self._close(key)

@@ -210,9 +210,11 @@ class _Subscription:
         try:
             self._given = self._operation.given(variables)
             self._followed = self._operation.followed(self._given)
-            return await self.watch(), self._followed.after(Run(context, self._given))
+            begun = await self.watch(), self._followed.after(Run(context, self._given))
         except Exception as error:  # noqa: BLE001 -- it is told as any error is
             await self.refuse(error)
+        self._serving.metrics.requested(errors=False)
+        return begun
 
     async def refuse(self, error: Exception | None) -> NoReturn:
         """Raise Refused, with errors as the executor tells them: this one, unless there is one that
@@ -253,7 +255,6 @@ class _Subscription:
         try:
             async with context.hurried():
                 body = await self._followed.plan.answer(context, self._given, {})
-            self._serving.metrics.requested(errors=False)
             await context.record_reads(self._operation.called)
             text = body.decode()
         except Exception as error:  # noqa: BLE001 -- the executor comes to it again, and says so
