@@ -413,7 +413,7 @@ def test_what_is_simulated_is_what_then_happens(
 ) -> None:
     machine = type("SimulatedLaws", (SimulatedLaws, laws), {"new_log": staticmethod(new_log)})
     few = settings(
-        max_examples=max(10, settings().max_examples // 5),
+        max_examples=max(6, settings().max_examples // 12),
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=list(HealthCheck),

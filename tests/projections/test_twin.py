@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.account import HolderRole
@@ -41,6 +41,9 @@ def histories(draw: st.DrawFn) -> list[Recorded]:
             chronicle.execute(paid(amount), UUID(int=(1 << 41) + number + account.int % 1000 * 100))
     return chronicle.records
 
+
+FEW: Final = settings(max_examples=max(15, settings().max_examples // 4), deadline=None)
+"""Each example is a whole history, which is folded many times over."""
 
 JOINED: Final = ((ADA, OTHER_ACCOUNT), (BOB, ACCOUNT))
 CUSTOMERS: Final = st.sampled_from([ADA, BOB])
@@ -76,6 +79,7 @@ def document(records: list[Recorded], customer: UUID = ADA) -> Document:
 # --- the laws -------------------------------------------------------------------------------------
 
 
+@FEW
 @given(histories(), CUSTOMERS)
 def test_what_a_record_changes_makes_the_next_document_of_the_one_before(
     records: list[Recorded], customer: UUID
@@ -86,6 +90,7 @@ def test_what_a_record_changes_makes_the_next_document_of_the_one_before(
         assert known == twin.document
 
 
+@FEW
 @given(histories(), CUSTOMERS)
 def test_a_change_says_what_there_was(records: list[Recorded], customer: UUID) -> None:
     twin = Twin(customer)
@@ -96,6 +101,7 @@ def test_a_change_says_what_there_was(records: list[Recorded], customer: UUID) -
             assert change.before != change.after
 
 
+@FEW
 @given(histories(), CUSTOMERS, st.data())
 def test_a_diff_applied_to_the_first_document_gives_the_second(
     records: list[Recorded], customer: UUID, data: st.DataObject
@@ -108,6 +114,7 @@ def test_a_diff_applied_to_the_first_document_gives_the_second(
         assert applied(document(first, customer), differences) == document(second, customer)
 
 
+@FEW
 @given(histories(), CUSTOMERS, st.data())
 def test_a_diff_tells_nothing_that_is_the_same(
     records: list[Recorded], customer: UUID, data: st.DataObject
@@ -120,6 +127,7 @@ def test_a_diff_tells_nothing_that_is_the_same(
     assert told == {path: (before.get(path), after.get(path)) for path in differing}
 
 
+@FEW
 @given(histories(), CUSTOMERS, st.data())
 def test_histories_that_have_parted_are_told_apart_too(
     records: list[Recorded], customer: UUID, data: st.DataObject
@@ -138,6 +146,7 @@ def test_histories_that_have_parted_are_told_apart_too(
     assert applied(document(first, customer), differences) == document(second, customer)
 
 
+@FEW
 @given(histories(), CUSTOMERS)
 def test_every_value_is_from_the_last_record_that_changed_it(
     records: list[Recorded], customer: UUID
@@ -152,6 +161,7 @@ def test_every_value_is_from_the_last_record_that_changed_it(
     assert sources(customer, own) == {path: expected[path] for path in documents[-1]}
 
 
+@FEW
 @given(histories(), CUSTOMERS)
 def test_whoever_hears_of_everything_knows_what_the_customer_s_streams_say(
     records: list[Recorded], customer: UUID
@@ -167,12 +177,14 @@ def test_whoever_hears_of_everything_knows_what_the_customer_s_streams_say(
     assert twin.document == document(closure(records, customer), customer)
 
 
+@FEW
 @given(histories(), CUSTOMERS)
 def test_no_leaf_has_anything_under_it(records: list[Recorded], customer: UUID) -> None:
     paths = sorted(document(closure(records, customer), customer))
     assert all(not longer.startswith(f"{shorter}/") for shorter, longer in pairwise(paths))
 
 
+@FEW
 @given(histories(), CUSTOMERS)
 def test_values_are_json_but_for_what_not_everybody_may_see(
     records: list[Recorded], customer: UUID
