@@ -478,6 +478,9 @@ class Relationship:
         "another movement, by Laplace's rule of succession; 1 of what is agreed upon."
     )
     count: int | None = strawberry.field(description="How many movements, of a counterparty.")
+    months: int | None = strawberry.field(
+        description=f"In how many different months of {relationships.MONTHS}, likewise."
+    )
     paid_in: MoneyShown | None = strawberry.field(description="What came from it.")
     paid_out: MoneyShown | None = strawberry.field(description="What went to it.")
     customer_id: strawberry.Private[UUID | None]
@@ -505,6 +508,7 @@ def _agreed(kind: RelationshipKind, with_whom: UUID, since: date | None = None) 
         since=since,
         confidence=1.0,
         count=None,
+        months=None,
         paid_in=None,
         paid_out=None,
         customer_id=with_whom,
@@ -585,19 +589,18 @@ async def _counterparties(context: Context, customer: CustomerTwin) -> list[_Ord
             descending=True,
         )
         moved[flow.currency] += page.rows
-    own = {flow.account_id for flow in flows}
-    found = [
-        (_account(one.name), one)
-        for movements in moved.values()
-        for one in relationships.regular(movements)
-    ]
-    accounts = {account for account, _ in found if account is not None}
-    owners = await now.many(BALANCES, [(account,) for account in accounts - own])
+    regular = [one for movements in moved.values() for one in relationships.regular(movements)]
+    accounts = {one.name: account for one in regular if (account := _account(one.name))}
+    known = await now.many(BALANCES, [(account,) for account in accounts.values()])
+    owners = {
+        name: known[account,].customer_id
+        for name, account in accounts.items()
+        if (account,) in known
+    }
     return [
         ((RelationshipKind.COUNTERPARTY, f"{one.name}/{one.currency}"), _dealt(one, owner))
-        for account, one in found
-        if account not in own
-        for owner in [owners[account,].customer_id if (account,) in owners else None]
+        for one in regular
+        if (owner := owners.get(one.name)) != customer.customer_id
     ]
 
 
@@ -607,6 +610,7 @@ def _dealt(one: relationships.Counterparty, owner: UUID | None) -> Relationship:
         since=one.since,
         confidence=one.confidence,
         count=one.count,
+        months=one.months,
         paid_in=MoneyShown.of(one.paid_in, one.currency),
         paid_out=MoneyShown.of(one.paid_out, one.currency),
         customer_id=owner,
