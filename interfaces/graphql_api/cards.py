@@ -68,7 +68,7 @@ from interfaces.access.caller import Scope
 from interfaces.graphql_api.answers import Answer, Receipted, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.context import Context, Info
-from interfaces.graphql_api.directives import FOR_READERS
+from interfaces.graphql_api.directives import FOR_READERS, declared
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import derived_id, global_id, uuid_argument
 from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, malformed
@@ -309,7 +309,8 @@ class CodeChecked(Receipted):
 
 @strawberry.type(
     description="The number of a card may be shown: that, why and how much of it was recorded "
-    "before. It is shown once: an answer that is replayed has it no more."
+    "before. It is shown once: an answer that is replayed has it no more.",
+    directives=declared(needs=Scope.DETOKENIZE),
 )
 class CardNumberShown(Receipted):
     aggregate = card.Card
