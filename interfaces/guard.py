@@ -134,6 +134,7 @@ class Guard:
         except TooLarge:
             await answer.refuse(413, "BODY_TOO_LARGE", f"at most {self._body_bytes} bytes")
         except TooLong:
+            logger.warning("no answer within %g seconds", self._seconds)
             told = f"no answer within {self._seconds:g} seconds: look whether it happened"
             await answer.refuse(504, "TIMEOUT", told)
         except Exception:
