@@ -14,6 +14,7 @@ from strawberry.utils.str_converters import to_camel_case, to_snake_case
 from application import commands
 from application.commands import Origin, Outcome
 from domain import HANDLERS
+from domain.access import RecordReads
 from domain.aggregate import permanent_name
 from domain.sensitive import Sensitive
 from domain.value import changed, value
@@ -250,6 +251,9 @@ def answered(context: Context, answer: Answer, outcome: Outcome, subjects: Seque
         return answer.success.of(receipt, tuple(subjects), outcome.events)
     return answer.success(receipt=receipt, subjects=tuple(subjects))
 
+
+BY_THE_BANK_ITSELF: Final[frozenset[type[Any]]] = frozenset({RecordReads})
+"""Commands that nobody can give: they are steps that the bank takes by itself."""
 
 MUTATIONS: Final[dict[str, Mutation]] = {}
 """Every mutation by the permanent name of its command: how the record of one is answered for."""
