@@ -87,9 +87,15 @@ def asking_for(path: list[tuple[str, GraphQLField]], operation: str) -> str:
         type_ = get_named_type(field.type)
         inner = f" {{ {text} }}" if is_composite_type(type_) else ""
         text = f"{name}{arguments}{inner}"
-    # One more, so that even what needs to be told nothing is not executed.
-    declared.append("$never: Boolean!")
-    return f"{operation} ({', '.join(declared)}) {{ {text} never: __typename @skip(if: $never) }}"
+    if operation != "subscription":
+        # One variable more, so that even what needs to be told nothing is not executed.
+        declared.append("$never: Boolean!")
+        text = f"... @skip(if: $never) {{ {text} }}"
+    return f"{operation} {_in_brackets(declared)} {{ {text} }}"
+
+
+def _in_brackets(declared: list[str]) -> str:
+    return f"({', '.join(declared)})" if declared else ""
 
 
 def missing(bank: Served, document: str) -> set[str]:
@@ -111,6 +117,18 @@ def test_each_operation_is_answered_to_who_may_ask_for_it_and_to_nobody_else(
         for name, field in root.fields.items():
             lacking = {scope.value for scope in required(field) if not caller.may(scope)}
             assert missing(bank, asking_for([(name, field)], operation)) == lacking, name
+
+
+@pytest.mark.parametrize("scopes", COMBINATIONS, ids="+".join)
+def test_what_is_followed_live_is_judged_likewise(scopes: tuple[Scope, ...]) -> None:
+    caller = Caller(subject="", client_id="", scopes=frozenset(scopes))
+    assert CORE.subscription_type is not None
+    for name, field in CORE.subscription_type.fields.items():
+        operation = SCHEMA.plans.operation(asking_for([(name, field)], "subscription"), None)
+        assert operation is not None, name
+        refusals = operation.needs.refusals(caller, {})
+        missed = {(error.extensions or {})["missingScope"] for error in refusals}
+        assert missed == {s.value for s in required(field) if not caller.may(s)}, name
 
 
 def guarded_fields() -> Iterator[tuple[str, list[tuple[str, GraphQLField]]]]:
