@@ -31,7 +31,7 @@ from tests.interfaces.graphql_api.serving import Served, followed, served
 from tests.interfaces.rest_api.resources import Spender, spender
 
 ALWAYS_THE_SAME = settings(
-    max_examples=200 if os.environ.get("HYPOTHESIS_PROFILE") == "night" else 3,
+    max_examples=200 if os.environ.get("HYPOTHESIS_PROFILE") == "night" else 2,
     derandomize=True,
     database=None,
     deadline=None,
