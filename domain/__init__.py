@@ -22,6 +22,14 @@ from domain.branch import Branch
 from domain.card import Card, issue_card, replace_card
 from domain.customer import Customer
 from domain.decision import Handler, handlers_of
+from domain.erasure import (
+    Erasure,
+    approve_erasure,
+    continue_erasure,
+    record_erased,
+    repeat_erasure,
+    request_erasure,
+)
 from domain.holding import (
     add_holder,
     close_customer,
@@ -30,7 +38,9 @@ from domain.holding import (
     record_screening_result,
     restrict_customer,
 )
+from domain.key_rotation import KeyEpochs
 from domain.loan import LoanCase, add_loan_guarantor, disburse_loan, draft_loan
+from domain.retention import RetentionPolicy
 from domain.risk.alert import RiskAlert
 from domain.risk.policy import RiskPolicy
 from domain.risk.update import (
@@ -55,6 +65,9 @@ AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
     Branch,
     LoanCase,
     RiskUpdate,
+    RetentionPolicy,
+    Erasure,
+    KeyEpochs,
 )
 """Every aggregate of the bank: what records, replays and verifies knows them from here alone.
 
@@ -90,6 +103,11 @@ JOINT_DECISIONS: tuple[Handler, ...] = (
     request_risk_update_for_alert,
     request_risk_update_for_score,
     carry_out_risk_update,
+    request_erasure,
+    approve_erasure,
+    continue_erasure,
+    record_erased,
+    repeat_erasure,
 )
 """What is decided over several streams at once."""
 

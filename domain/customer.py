@@ -35,6 +35,13 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+FIELDS: Final[Mapping[Retention, tuple[str, ...]]] = {
+    Retention.IDENTITY: ("name", "birth_date", "national_id"),
+    Retention.CONTACT: ("email", "phone", "address"),
+}
+"""What is said of a customer in each class: they are erased together."""
+
+
 @unique
 class CustomerKind(StrEnum):
     PERSON = "PERSON"
@@ -222,6 +229,35 @@ class CustomerClosed:
     on: date
 
 
+@recorded_as("customer.legal_hold_placed.v1")
+class CustomerLegalHoldPlaced:
+    """Nothing of the customer may be erased, whoever asks: a court, an authority or a dispute needs
+    it. Never to be shown to the customer, for the same reason as a restriction."""
+
+    hold_id: UUID
+    reason_code: str
+    legal_basis: str
+    maker: str
+    on: date
+    review_on: date | None = None
+
+
+@recorded_as("customer.legal_hold_lifted.v1")
+class CustomerLegalHoldLifted:
+    hold_id: UUID
+    reviewer: str
+    on: date
+
+
+@recorded_as("customer.erased.v1")
+class CustomerErased:
+    """What was said of the customer in these classes, up to here, can be read by nobody any more.
+    The erasure's own stream says the rest."""
+
+    erasure_id: UUID
+    classes: tuple[Retention, ...]
+
+
 CustomerEvent = (
     CustomerRegistered
     | CustomerContactChanged
@@ -240,6 +276,9 @@ CustomerEvent = (
     | AccountLinked
     | CustomerOffboardingStarted
     | CustomerClosed
+    | CustomerLegalHoldPlaced
+    | CustomerLegalHoldLifted
+    | CustomerErased
 )
 
 
@@ -359,6 +398,27 @@ class OffboardCustomer:
     on: date
 
 
+@command("customer.place_legal_hold")
+class PlaceLegalHold:
+    """`review_on` is when somebody has to look whether it is still needed."""
+
+    customer_id: UUID
+    legal_hold_id: UUID
+    reason_code: str
+    legal_basis: str
+    maker: str
+    on: date
+    review_on: date | None = None
+
+
+@command("customer.lift_legal_hold")
+class LiftLegalHold:
+    customer_id: UUID
+    legal_hold_id: UUID
+    reviewer: str
+    on: date
+
+
 CustomerCommand = (
     RegisterCustomer
     | UpdateContact
@@ -372,6 +432,8 @@ CustomerCommand = (
     | GrantConsent
     | WithdrawConsent
     | OffboardCustomer
+    | PlaceLegalHold
+    | LiftLegalHold
 )
 
 
@@ -440,7 +502,7 @@ class DocumentHashMalformed(Refusal):
 
 class MakerIsChecker(Refusal):
     code = "MAKER_IS_CHECKER"
-    message = "whoever submitted evidence cannot approve it"
+    message = "whoever asked for it, or submitted what it rests on, cannot approve it"
 
 
 class ScreeningUnresolved(Refusal):
@@ -478,6 +540,16 @@ class ConsentNotGranted(Refusal):
     message = "no consent of that purpose and version is in force"
 
 
+class LegalHoldExists(Refusal):
+    code = "LEGAL_HOLD_EXISTS"
+    message = "a legal hold of that id was placed before"
+
+
+class LegalHoldUnknown(Refusal):
+    code = "LEGAL_HOLD_UNKNOWN"
+    message = "no legal hold of that id is in force"
+
+
 # --- the aggregate --------------------------------------------------------------------------------
 
 
@@ -502,6 +574,8 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
     """Purpose -> the version consented to."""
     restrictions: tuple[Restriction, ...] = ()
     accounts: Mapping[UUID, HolderRole] = field(default_factory=dict)
+    closed_on: date | None = None
+    legal_holds: frozenset[UUID] = frozenset()
 
     @property
     def status(self) -> CustomerStatus | None:
@@ -519,6 +593,8 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
     def decide(self, command: CustomerCommand) -> Sequence[CustomerEvent]:
         if isinstance(command, RegisterCustomer):
             return self._register(command)
+        if isinstance(command, PlaceLegalHold | LiftLegalHold):
+            return [self._hold(command)]  # of a customer who has left, too
         self.require_alive()
         match command:
             case UpdateContact():
@@ -624,8 +700,14 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
                 return changed(self, accounts={**self.accounts, account_id: role})
             case CustomerOffboardingStarted():
                 return changed(self, stage=CustomerStatus.OFFBOARDING)
-            case CustomerClosed():
-                return changed(self, stage=CustomerStatus.CLOSED)
+            case CustomerClosed(on=on):
+                return changed(self, stage=CustomerStatus.CLOSED, closed_on=on)
+            case CustomerLegalHoldPlaced(hold_id=hold_id):
+                return changed(self, legal_holds=self.legal_holds | {hold_id})
+            case CustomerLegalHoldLifted(hold_id=hold_id):
+                return changed(self, legal_holds=self.legal_holds - {hold_id})
+            case CustomerErased():
+                return self
             case _:
                 assert_never(event)
 
@@ -687,6 +769,28 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
             registered_on=command.registered_on,
         )
         return [registered, *_contact(command)]
+
+    def _hold(
+        self, command: PlaceLegalHold | LiftLegalHold
+    ) -> CustomerLegalHoldPlaced | CustomerLegalHoldLifted:
+        if self.stage is None:
+            raise NotFound
+        if isinstance(command, LiftLegalHold):
+            if command.legal_hold_id not in self.legal_holds:
+                raise LegalHoldUnknown
+            return CustomerLegalHoldLifted(
+                hold_id=command.legal_hold_id, reviewer=command.reviewer, on=command.on
+            )
+        if command.legal_hold_id in self.legal_holds:
+            raise LegalHoldExists
+        return CustomerLegalHoldPlaced(
+            hold_id=command.legal_hold_id,
+            reason_code=command.reason_code,
+            legal_basis=command.legal_basis,
+            maker=command.maker,
+            on=command.on,
+            review_on=command.review_on,
+        )
 
     def _submit_evidence(self, command: SubmitKycEvidence) -> KycEvidenceSubmitted:
         self._require_stage(

@@ -9,6 +9,7 @@ from projections.branches import BRANCHES, TICKETS
 from projections.card_patterns import CARD_PATTERNS
 from projections.cards import CARDS
 from projections.customers import CUSTOMERS
+from projections.erasures import ERASURES
 from projections.fraud_alerts import FRAUD_ALERTS
 from projections.ledger import LEDGER
 from projections.loans import GUARANTEES, LOANS
@@ -46,5 +47,6 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     SPENDINGS,
     PERSONAL_READS,
     UNUSUAL_READS,
+    ERASURES,
 )
 """Every read model. A new one is added here and nowhere else."""

@@ -11,14 +11,18 @@ from uuid import UUID
 
 from domain.account import HolderRole
 from domain.customer import (
+    FIELDS,
     AccountLinked,
     ConsentGranted,
     ConsentWithdrawn,
     Customer,
     CustomerClosed,
     CustomerContactChanged,
+    CustomerErased,
     CustomerEvent,
     CustomerKind,
+    CustomerLegalHoldLifted,
+    CustomerLegalHoldPlaced,
     CustomerOffboardingStarted,
     CustomerRegistered,
     CustomerRestricted,
@@ -66,6 +70,17 @@ class CustomerRestrictionInForce:
 
 
 @value
+class LegalHoldInForce:
+    """Never to be shown to the customer, for the same reason."""
+
+    hold_id: UUID
+    reason_code: str
+    legal_basis: str
+    placed_on: date
+    review_on: date | None
+
+
+@value
 class CustomerTwin:
     """`stage` is where the customer is on the way from prospect to closed; `status` says RESTRICTED
     instead for as long as an active one has any restriction.
@@ -94,6 +109,7 @@ class CustomerTwin:
     segment: Segment
     consents: Mapping[str, Consent]
     restrictions: tuple[CustomerRestrictionInForce, ...]
+    legal_holds: tuple[LegalHoldInForce, ...]
     accounts: Mapping[UUID, HolderRole]
     personal: Mapping[str, int]
     confirmed: Mapping[str, datetime]
@@ -143,6 +159,7 @@ def _registered(event: CustomerRegistered, recorded: Recorded) -> CustomerTwin:
         segment=first_segment(event.kind),
         consents={},
         restrictions=(),
+        legal_holds=(),
         accounts={},
         personal=_personal(event, recorded),
         confirmed=_confirmed(event, recorded),
@@ -208,6 +225,23 @@ def _changes(  # noqa: C901, PLR0911, PLR0912 -- one flat match over every event
             return {"stage": CustomerStatus.OFFBOARDING}
         case CustomerClosed():
             return {"stage": CustomerStatus.CLOSED}
+        case CustomerLegalHoldPlaced():
+            hold = LegalHoldInForce(
+                hold_id=event.hold_id,
+                reason_code=event.reason_code,
+                legal_basis=event.legal_basis,
+                placed_on=event.on,
+                review_on=event.review_on,
+            )
+            return {"legal_holds": (*row.legal_holds, hold)}
+        case CustomerLegalHoldLifted(hold_id=hold_id):
+            return {"legal_holds": tuple(h for h in row.legal_holds if h.hold_id != hold_id)}
+        case CustomerErased(classes=classes):
+            gone = {name for retention in classes for name in FIELDS.get(retention, ())}
+            return {
+                "personal": {name: v for name, v in row.personal.items() if name not in gone},
+                "confirmed": {name: at for name, at in row.confirmed.items() if name not in gone},
+            }
         case CustomerRegistered() | CustomerContactChanged():
             return {}
         case _:

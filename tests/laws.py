@@ -86,10 +86,24 @@ from domain.customer import (
     ApproveKyc,
     AssignSegment,
     CustomerKind,
+    LiftLegalHold,
+    OffboardCustomer,
+    PlaceLegalHold,
     RegisterCustomer,
     SubmitKycEvidence,
 )
+from domain.erasure import (
+    ApproveErasure,
+    ContinueErasure,
+    DeclineErasure,
+    Erasure,
+    FinaliseErasure,
+    RecordErased,
+    RepeatErasure,
+    RequestErasure,
+)
 from domain.holding import CloseCustomer, LiftCustomerRestriction, OpenAccount
+from domain.key_rotation import KeyEpochs
 from domain.loan import (
     AcceptLoanOffer,
     AddLoanGuarantor,
@@ -109,6 +123,7 @@ from domain.loan import (
 from domain.money import Money
 from domain.personal import Unsealed
 from domain.refusal import Refusal
+from domain.retention import RetentionPolicy
 from domain.risk.alert import ConfirmAlert, DismissAlert, InvestigateAlert
 from domain.risk.policy import (
     PromoteModel,
@@ -475,7 +490,13 @@ LENDING = (*LoanCase.commands, DraftLoan, AddLoanGuarantor, DisburseLoan)
 
 RATING_ANEW = (RequestRiskUpdateForAlert, RequestRiskUpdateForScore, CarryOutRiskUpdate)
 
-APART = frozenset({*Branch.commands, *LENDING, *RATING_ANEW})
+ERASING = (
+    *(RequestErasure, ApproveErasure, DeclineErasure, RecordErased, FinaliseErasure),
+    *(ContinueErasure, RepeatErasure, PlaceLegalHold, LiftLegalHold),
+    *(*RetentionPolicy.commands, *KeyEpochs.commands),
+)
+
+APART = frozenset({*Branch.commands, *LENDING, *RATING_ANEW, *ERASING})
 """What other machines are asked for: beside everything else, little would come of it."""
 
 ENDING = {ActivateAccount, RestrictAccount, MarkDormant, CloseAccount}
@@ -567,6 +588,19 @@ class LawsAround(Laws):
     """Asked for what happens beside accounts and cards."""
 
 
+class ErasureLaws(Laws):
+    """Asked for erasures, and for what stands against them: periods, holds, and keys."""
+
+    @invariant()
+    def what_has_to_be_kept_is_not_erased(self) -> None:
+        for erasure_id in self.history.streams:
+            erasure = self.history.states.get(erasure_id)
+            if isinstance(erasure, Erasure):
+                kept = {each.retention for each in erasure.kept}
+                assert not kept & {*erasure.under_way}
+                assert kept | {*erasure.under_way} | erasure.erased <= {*erasure.requested}
+
+
 class BranchLaws(Laws):
     """Asked for what happens at a branch that has a counter."""
 
@@ -604,6 +638,7 @@ for _machine, _asked in (
     (QuietLaws, WITHOUT_MONEY),
     (LawsAround, (*AROUND, *RATING_ANEW[1:] * 2)),
     (BranchLaws, AT_A_BRANCH),
+    (ErasureLaws, (*ERASING * 2, OffboardCustomer, CloseCustomer)),
     (
         LoanLaws,
         (

@@ -23,10 +23,12 @@ from domain.authorizing import Proof
 from domain.branch import Branch
 from domain.card import Card, CardExpiry, Only
 from domain.customer import Customer
+from domain.key_rotation import KEY_EPOCHS_ID, KeyEpochs
 from domain.loan import LoanCase
 from domain.money import MINOR_MAX, Money
 from domain.personal import Personal, Retention, Unsealed
 from domain.postings import GL, Posting, transfer_postings
+from domain.retention import RETENTION_POLICY_ID, RetentionPolicy
 from domain.risk.assessment import RiskDecision
 from domain.risk.features import SCHEMA_HASH
 from domain.risk.policy import JUDGED, RISK_POLICY_ID, Band, Metrics, ReferenceBins, RiskPolicy
@@ -54,6 +56,8 @@ POOLS: dict[Any, tuple[UUID, ...]] = {
     **{aggregate: ids(0xA0 + n, 4) for n, aggregate in enumerate(AGGREGATES)},
     RiskPolicy: (RISK_POLICY_ID,),
     AccessJournal: (reads_by("reader"),),
+    RetentionPolicy: (RETENTION_POLICY_ID,),
+    KeyEpochs: (KEY_EPOCHS_ID,),
 }
 """The ids of each aggregate."""
 
@@ -65,6 +69,8 @@ LOANS = POOLS[LoanCase]
 RESTRICTIONS = ids(0xB, 2)
 CONTROLS = ids(0xE, 1)
 WALLET_TOKENS = ids(0xD, 3)
+LEGAL_HOLDS = ids(0xC, 2)
+ROTATIONS = ids(0xF, 2)
 STRANGER = UUID(int=0xBAD)
 
 FIRST_DAY = date(2024, 1, 2)
@@ -145,6 +151,10 @@ _BY_NAME: dict[str, Strategy] = {
     "new_card_id": st.sampled_from([CARDS[2], CARDS[2], CARDS[1]]),
     "restriction_id": _one_of(RESTRICTIONS),
     "control_id": _one_of(CONTROLS),
+    "legal_hold_id": _one_of(LEGAL_HOLDS),
+    "rotation_id": _one_of(ROTATIONS),
+    "years": st.sampled_from([0, 0, 1, 7, -1]),
+    "ground": st.sampled_from([*["the law"] * 4, " "]),
     "currency": st.sampled_from(["EUR", "EUR", "EUR", "JPY", "XAU", "eur"]),
     "country": st.sampled_from(["CZ", "CZ", "DE", "cz"]),
     "tax_residence": st.sampled_from(["CZ", "CZ", "DE", ""]),

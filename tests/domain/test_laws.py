@@ -7,7 +7,16 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from domain import AGGREGATES
 from domain.aggregate import permanent_name
-from tests.laws import BankLaws, BranchLaws, CardLaws, Laws, LawsAround, LoanLaws, QuietLaws
+from tests.laws import (
+    BankLaws,
+    BranchLaws,
+    CardLaws,
+    ErasureLaws,
+    Laws,
+    LawsAround,
+    LoanLaws,
+    QuietLaws,
+)
 
 TestTheLawsOfTheBank = BankLaws.TestCase
 TestTheLawsOfCards = CardLaws.TestCase
@@ -15,6 +24,7 @@ TestTheLawsOfWhatMovesNoMoney = QuietLaws.TestCase
 TestTheLawsOfWhatHappensAround = LawsAround.TestCase
 TestTheLawsOfBranches = BranchLaws.TestCase
 TestTheLawsOfLoans = LoanLaws.TestCase
+TestTheLawsOfErasures = ErasureLaws.TestCase
 
 
 def seeded(laws: type[Laws], reached: Counter[str]) -> type[Laws]:
@@ -29,6 +39,7 @@ def test_arbitrary_commands_reach_every_event() -> None:
         *(BankLaws, BankLaws, CardLaws, QuietLaws) * 7,
         *[LawsAround] * 4,
         *(BranchLaws, LoanLaws) * 6,
+        *[ErasureLaws] * 4,
     )
     for number, laws in enumerate(machines):
         run_state_machine_as_test(
