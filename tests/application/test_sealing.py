@@ -186,7 +186,8 @@ FORGERIES: dict[str, tuple[LiteralString, ...]] = {
     "a batch's hashes": (
         (
             "UPDATE ledgertwin.batch_heads"
-            " SET leaves = set_byte(leaves, 3, get_byte(leaves, 3) # 1) WHERE first_position = (SELECT max(first_position) FROM ledgertwin.batch_heads)"
+            " SET leaves = set_byte(leaves, 3, get_byte(leaves, 3) # 1)"
+            " WHERE first_position = (SELECT max(first_position) FROM ledgertwin.batch_heads)"
         ),
     ),
 }
