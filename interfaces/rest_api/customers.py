@@ -1,5 +1,6 @@
 """Customers: their twin as one resource, their risk, and all that is known of one to take along."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from domain.account import HolderRole
 from interfaces.access.caller import Scope
+from interfaces.graphql_api.errors import RATE_LIMITED
 from interfaces.rest_api import examples
 from interfaces.rest_api.answering import (
     KEPT_BY_NOBODY,
@@ -21,7 +23,7 @@ from interfaces.rest_api.answering import (
     shown_unless_known,
     when,
 )
-from interfaces.rest_api.asking import Asking, found
+from interfaces.rest_api.asking import Asking, Problem, found
 from interfaces.rest_api.described import NDJSON, describes, fresh, needs, one_of
 from interfaces.rest_api.shapes import reference
 
@@ -160,7 +162,7 @@ async def _pages(
     """All rows of the list that stands at a path in what the operation shows, page by page."""
     after = None
     while True:
-        page = await asking.ask(operation, first=PAGE, after=after, **variables)
+        page = await _patiently(asking, operation, first=PAGE, after=after, **variables)
         for name in path:
             page = page[name]
         for edge in page["edges"]:
@@ -168,3 +170,15 @@ async def _pages(
         if not page["pageInfo"]["hasNextPage"]:
             return
         after = page["pageInfo"]["endCursor"]
+
+
+async def _patiently(asking: Asking, operation: str, **variables: Any) -> Any:
+    """What is asked for; if that is too much for now, as soon as it no longer is. A long record
+    comes slowly then, and whole."""
+    while True:
+        try:
+            return await asking.ask(operation, **variables)
+        except Problem as problem:
+            if problem.code != RATE_LIMITED:
+                raise
+        await asyncio.sleep(float(asking.headers["retry-after"]))

@@ -191,3 +191,24 @@ def test_too_much_governing_is_refused_as_well(strict: Guarded) -> None:
     admin = strict.as_somebody_with(Scope.ADMIN)
     answers = [get(admin, f"/admin/jobs/{NOBODY}").status_code for _ in range(3)]
     assert answers == [404, 404, 429]
+
+
+def test_a_record_that_is_too_much_for_now_comes_slowly_and_does_not_break_off(
+    strict: Guarded,
+) -> None:
+    clerk = strict.as_somebody_with(*Scope)
+    customer = active_customer(clerk, "Ada Exported")
+    reader = strict.as_somebody_with(Scope.READ)
+    # With only three questions a minute, it is begun at once and goes on when the minute is over.
+    wait_for(lambda: b'"status":"ACTIVE"' in shown_to_another(strict, customer))
+    path = f"/v1/customers/{customer}/export"
+    with reader.http.stream("GET", path, timeout=2) as answer:
+        assert answer.status_code == 200
+        with pytest.raises(httpx.ReadTimeout):
+            list(answer.iter_lines())
+
+
+def shown_to_another(strict: Guarded, customer: str) -> bytes:
+    """The customer, to a client that has asked for nothing yet."""
+    content: bytes = get(strict.as_somebody_with(Scope.READ), f"/customers/{customer}").content
+    return content
