@@ -88,7 +88,11 @@ GLOSSARY: Final = {
 }
 
 
-async def _fingerprinted(context: Context, _: CommandMeta, __: Given, values: Given) -> Given:
+async def _fingerprinted(context: Context, _: CommandMeta, given: Given, values: Given) -> Given:
+    return _fingerprinted_if(context, given, values)
+
+
+def _fingerprinted_if(context: Context, _: Given, values: Given) -> Given:
     """No device's name stands in the log."""
     said = values["event"]
     device = (said.device or "").strip() if isinstance(said, Login) else ""
@@ -109,6 +113,7 @@ SignalMutations = mutations(
             "in the CRM. `meta.expectedVersion` is the customer's.",
             needs=Scope.PUSH_EVENTS,
             fill=_fingerprinted,
+            suppose=_fingerprinted_if,
         )
     },
     GLOSSARY,

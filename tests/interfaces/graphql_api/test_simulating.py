@@ -206,6 +206,38 @@ def test_an_account_that_would_be_shared_comes_with_its_past(
     assert sum("/transactions/" in path for path in found) == 1
 
 
+def test_what_a_source_would_tell_is_shown(bank: Served, customer: str) -> None:
+    login = {"channel": "MOBILE_APP", "succeeded": True, "device": "Grace's", "country": "CZ"}
+    given = {
+        "source": "mobile-app",
+        "sourceEventId": "e1",
+        "occurredAt": "2025-03-01T07:30:00Z",
+        "event": {"login": login},
+    }
+    found = simulate(bank, customer, asked("pushEvent", customerId=customer, **given))
+    (edge,) = found["customer"]["signals"]["edges"]
+    assert edge["node"] == {"kind": "LOGIN", "source": "mobile-app"}
+    assert paths(found)["/engagement/channels/MOBILE_APP/logins"] == 1
+
+
+def test_what_becomes_of_a_card_that_there_is_already_is_told(
+    bank: Served, customer: str, account: str
+) -> None:
+    card = str(uuid4())
+    given = {"cardType": "VIRTUAL", "bin": "411111", "expiry": {"year": 2031, "month": 1}}
+    bank.send(
+        "issueCard",
+        "... on CardChanged { card { version } }",
+        cardId=card,
+        accountId=account,
+        customerId=customer,
+        activate=True,
+        **given,
+    )
+    found = simulate(bank, customer, asked("freezeCard", cardId=card))
+    assert paths(found) == {f"/cards/{card}/status": "FROZEN", f"/cards/{card}/frozen": True}
+
+
 def test_a_card_that_would_be_issued_has_a_number_of_no_card(
     bank: Served, customer: str, account: str
 ) -> None:
