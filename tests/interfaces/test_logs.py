@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ TAMPERED = "UPDATE ledgertwin.vault_values SET ciphertext = set_byte(ciphertext,
 
 
 def test_a_line_says_when_how_grave_from_where_and_what(as_json: Written) -> None:
-    logger.warning("%d have expired", 5)
+    Context().run(logger.warning, "%d have expired", 5)  # of no request
     (line,) = as_json.lines()
     assert line.pop("at").endswith("Z")
     assert line == {"event": "5 have expired", "level": "warning", "logger": "bank.test"}
