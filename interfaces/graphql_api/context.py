@@ -143,15 +143,21 @@ class Context(BaseContext):
         if self._snapshot is not None and self._snapshot.is_begun:
             self.last_known.see(self._snapshot.freshness)
         self._snapshot = self._meta = None
-        self._past.clear()
+        past, self._past = self._past, {}
         self.roots.clear()
         self.beneath.clear()
+        for moment in past.values():
+            await moment.stop_opening()
+        await self.stop_opening()
+        with suppress(psycopg.OperationalError, ReadModelsUnavailable):
+            await self._held.aclose()
+
+    async def stop_opening(self) -> None:
+        """Nobody waits any more for a moment that has not been found yet."""
         opening, self._opening = self._opening, None
         if opening is not None and not opening.done():
             opening.cancel()
             await asyncio.wait([opening])
-        with suppress(psycopg.OperationalError, ReadModelsUnavailable):
-            await self._held.aclose()
 
     @asynccontextmanager
     async def hurried(self) -> AsyncIterator[None]:
