@@ -38,6 +38,7 @@ from application.event_log import (
     Append,
     Conflict,
     EventLog,
+    KeyGone,
     LogUnavailable,
     Session,
     Snapshot,
@@ -689,6 +690,8 @@ class Bank:
         if not isinstance(error, Conflict):
             self._fail(requests, error)
             return
+        if isinstance(error, KeyGone):
+            self._vault.forget_all()
         for i in range(0, len(requests), BATCH_COMMANDS):
             await self._judge_and_write_alone(requests[i : i + BATCH_COMMANDS])
 

@@ -30,18 +30,20 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import psycopg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from application.keystore import KEY_BYTES, NONCE_BYTES, Custodian, NotUnwrapped
+from application.keystore import KEY_BYTES, NONCE_BYTES, Custodian, NotUnwrapped, Wrapped
 from domain.card import CardExpiry
 from domain.sensitive import Brand, CardNumber, MalformedSecret, Pin, SecurityCode, with_check_digit
 from domain.value import value
@@ -55,6 +57,9 @@ _TOKEN_CHARACTERS: Final = 22
 """128 bits."""
 _BIN: Final = re.compile("[0-9]{6}(?:[0-9]{2})?")
 _TRIES: Final = 100
+_KEK_RETIRED: Final = "LT004"
+"""SQLSTATE of the trigger that refuses what is wrapped under a retired key."""
+_UNTIL_CURRENT: Final = 0.1
 
 Connect = Callable[[], AbstractContextManager[Connection[Any]]]
 
@@ -206,11 +211,57 @@ class CardVault:
             right = self._verification(pvv_ref, token, digits)
             return row is not None and hmac.compare_digest(row[0], right)
 
+    def rewrap(self, retired: Sequence[str], most: int) -> int:
+        """Wrap up to so many data keys anew that are wrapped under retired key-encryption keys; how
+        many there were. Raises CardVaultTampered if one was changed."""
+        with self._connect() as connection:
+            rows = (
+                connection.cursor(binary=True, row_factory=tuple_row)
+                .execute(
+                    "SELECT dek_id, token, kek_id, wrapped FROM ledgertwin.card_vault"
+                    " WHERE kek_id = ANY(%s) LIMIT %s",
+                    [list(retired), most],
+                )
+                .fetchall()
+            )
+            if rows:
+                anew = [self._rewrapped(*row) for row in rows]
+                connection.execute(
+                    "SELECT ledgertwin.rewrap_card_keys(%s, %s, %s, %s)",
+                    [
+                        [row[0] for row in rows],
+                        [row[3] for row in rows],
+                        [wrapped.kek_id for wrapped in anew],
+                        [wrapped.wrapped for wrapped in anew],
+                    ],
+                )
+        return len(rows)
+
+    def _rewrapped(self, dek_id: UUID, token: str, kek_id: str, wrapped: bytes) -> Wrapped:
+        try:
+            return self._custodian.rewrap(kek_id, wrapped, _wrap_aad(dek_id, token))
+        except NotUnwrapped as altered:
+            raise CardVaultTampered(
+                f"the vault's row of the token {token} was changed"
+            ) from altered
+
     def _verification(self, pvv_ref: UUID, token: str, pin: bytes) -> bytes:
         return self._custodian.mac("card PIN", pvv_ref.bytes + token.encode() + b"\0" + pin)
 
     def _write(self, digits: bytes, fingerprint: bytes, shown: Tokenized, made_by: UUID) -> bool:
         """False if the number, or the command, is there already."""
+        for _ in range(_TRIES):
+            try:
+                return self._write_once(digits, fingerprint, shown, made_by)
+            except psycopg.Error as error:
+                if error.sqlstate != _KEK_RETIRED:
+                    raise
+                time.sleep(_UNTIL_CURRENT)  # so long a custodian may wrap under the key before
+        raise CardVaultError("the key-encryption key at hand is retired")
+
+    def _write_once(
+        self, digits: bytes, fingerprint: bytes, shown: Tokenized, made_by: UUID
+    ) -> bool:
         dek_id, dek, nonce = uuid4(), os.urandom(KEY_BYTES), os.urandom(NONCE_BYTES)
         wrapped = self._custodian.wrap(dek, _wrap_aad(dek_id, shown.token))
         with self._connect() as connection:

@@ -186,6 +186,11 @@ class HsmKeystore:
                 self._public_keys[purpose] = public[Attribute.EC_POINT][-KEY_BYTES:]
             return self._public_keys[purpose]
 
+    def held(self) -> tuple[str, ...]:
+        with self._mending():
+            self._load_keks()
+            return tuple(sorted(self._keks, key=epoch_of))
+
     def create(self) -> str:
         with self._mending(), self._alone():
             self._load_keks()

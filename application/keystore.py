@@ -113,6 +113,9 @@ class Custodian(Protocol):
     def public_key(self, purpose: str) -> bytes:
         """What verifies that purpose's signatures (32 bytes, RFC 8032)."""
 
+    def held(self) -> tuple[str, ...]:
+        """The key-encryption keys there are, by their epochs: the last one is current."""
+
     def create(self) -> str:
         """Make a key-encryption key, which is the current one from now on. Its id.
 
@@ -215,6 +218,9 @@ class LocalKeystore:
 
     def public_key(self, purpose: str) -> bytes:
         return self._sign_key(purpose).public_key().public_bytes_raw()
+
+    def held(self) -> tuple[str, ...]:
+        return tuple(sorted(self._known().content.keks, key=epoch_of))
 
     def create(self) -> str:
         with self._changing() as content:

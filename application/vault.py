@@ -41,7 +41,7 @@ from psycopg.rows import tuple_row
 from application.keystore import KEY_BYTES, NONCE_BYTES, Custodian, NotUnwrapped
 from domain.aggregate import recorded_as
 from domain.personal import NOBODY, Personal, Retention, Unsealed, personal_fields
-from domain.value import value
+from domain.value import changed, value
 
 R_BYTES = 32
 
@@ -263,6 +263,28 @@ class Vault:
         with self._lock:
             self._keys.forget_provisional()
 
+    def forget_all(self) -> None:
+        """Remember no key at all: some of them may have been destroyed by another process."""
+        with self._lock:
+            self._keys.forget_provisional()
+            self._keys.forget_stored()
+
+    def drop(self, whose: Iterable[Whose]) -> None:
+        """These keys were destroyed: keep no copy. What is not committed yet is not concerned."""
+        with self._lock:
+            for one in whose:
+                self._keys.drop(one)
+
+    def rewrapped(self, row: VaultKey) -> VaultKey:
+        """The same key under the current key-encryption key. Raises VaultTampered, and what the
+        keystore does."""
+        aad = _wrap_aad(row.dek_id, row.subject, row.retention)
+        try:
+            wrapped = self._keystore.rewrap(row.kek_id, row.wrapped, aad)
+        except NotUnwrapped as altered:
+            raise VaultTampered(f"the vault's data key {row.dek_id} was changed") from altered
+        return changed(row, kek_id=wrapped.kek_id, wrapped=wrapped.wrapped)
+
     def open(self, refs: Iterable[PersonalRef]) -> dict[PersonalRef, str | None]:
         """The texts, with one query; None where there is none or it was erased.
 
@@ -273,9 +295,7 @@ class Vault:
         opened = self._openings(wanted)
         return {ref: opened[ref].text if ref in opened else None for ref in wanted}
 
-    async def open_by(
-        self, ask: Ask, refs: Iterable[PersonalRef]
-    ) -> Mapping[PersonalRef, Opening]:
+    async def open_by(self, ask: Ask, refs: Iterable[PersonalRef]) -> Mapping[PersonalRef, Opening]:
         """Like `open`, without a thread: the one query goes over a connection of asyncio. What
         there is none of, or was erased, is missing."""
         wanted = tuple(dict.fromkeys(refs))
@@ -483,6 +503,12 @@ class _DataKeys:
 
     def forget_provisional(self) -> None:
         self._provisional.clear()
+
+    def forget_stored(self) -> None:
+        self._stored.clear()
+
+    def drop(self, whose: Whose) -> None:
+        self._stored.pop(whose, None)
 
 
 def _in_clear(event: Any) -> list[tuple[str, Unsealed[str], bytes]]:

@@ -28,6 +28,11 @@ class Conflict(Exception):
     """Another process wrote to a stream since it was read. Read again and decide again."""
 
 
+class KeyGone(Conflict):
+    """What is to be recorded is sealed with a key that somebody has destroyed since, or wrapped
+    under one that is retired. Forget all keys, and decide again."""
+
+
 class LogUnavailable(Exception):
     """The database is away. Of an append it is not known whether it was committed."""
 

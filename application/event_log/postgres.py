@@ -38,6 +38,7 @@ from application.event_log.log import (
     ChainBroken,
     Conflict,
     EventLog,
+    KeyGone,
     LogUnavailable,
     RawRecord,
     SealedValue,
@@ -66,8 +67,10 @@ RECONNECT_SECONDS: Final = 2.0
 
 _HEAD: Final = "SELECT coalesce(max(notification_id), 0) AS head FROM ledgertwin.bank_events"
 
-_CONFLICTS: Final = frozenset({"23505", "LT001"})
-"""SQLSTATEs: unique_violation, and what ledgertwin.append raises when a guarded stream moved."""
+_KEY_GONE: Final = "LT004"
+_CONFLICTS: Final = frozenset({"23505", "LT001", _KEY_GONE})
+"""SQLSTATEs: unique_violation, and what ledgertwin.append raises when a guarded stream moved, or a
+key that something is sealed with is gone."""
 _SEAL_BYTES: Final = 32
 
 
@@ -83,8 +86,9 @@ class BankRecorder(PostgresApplicationRecorder):
         except (OperationalError, InterfaceError) as error:
             raise LogUnavailable(str(error)) from error
         except PersistenceError as error:
-            if getattr(error.__cause__, "sqlstate", None) in _CONFLICTS:
-                raise Conflict(str(error)) from error
+            sqlstate = getattr(error.__cause__, "sqlstate", None)
+            if sqlstate in _CONFLICTS:
+                raise _conflict(sqlstate)(str(error)) from error
             raise
 
 
@@ -428,13 +432,17 @@ class _PostgresWriter:
             raise LogUnavailable(str(error)) from error
         except psycopg.Error as error:
             if error.sqlstate in _CONFLICTS:
-                raise Conflict(str(error)) from error
+                raise _conflict(error.sqlstate)(str(error)) from error
             raise
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(**self._parameters)
         return self._connection
+
+
+def _conflict(sqlstate: str | None) -> type[Conflict]:
+    return KeyGone if sqlstate == _KEY_GONE else Conflict
 
 
 _APPEND: Final = (
