@@ -37,7 +37,12 @@ from interfaces.graphql_api.schema import BankSchema, build_schema
 from interfaces.graphql_api.sealed import Seal
 from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.guard import Guard
-from interfaces.health import reasons_not_ready, unusual_readings, waiting_alerts
+from interfaces.health import (
+    reasons_not_ready,
+    sealing_lag,
+    unusual_readings,
+    waiting_alerts,
+)
 from interfaces.live.hub import Hub
 from interfaces.live.mobile import PATH as MOBILE
 from interfaces.live.mobile import MobileSockets
@@ -215,6 +220,9 @@ async def _metrics(system: System, metrics: Metrics, hub: Hub, request: Request)
         freshness = await system.read_models.freshness()
         metrics.waiting(await waiting_alerts(system))
         metrics.unusual(await unusual_readings(system))
+        stand, lag = await sealing_lag(system)
+        broken = system.sealing.broken is not None
+        metrics.sealing(sealed=stand.sealed, witnessed=stand.witnessed, lag=lag, broken=broken)
     metrics.live(hub.listeners)
     desk = system.risk_desk
     metrics.desk(behind=desk.behind, degraded=desk.degraded is not None)

@@ -7,6 +7,7 @@ from typing import Final
 
 import psycopg
 
+from application.seals import Stand
 from domain.risk.alert import AlertStatus
 from interfaces.database.migrate import MigrationError, status
 from interfaces.system import System
@@ -25,9 +26,22 @@ async def reasons_not_ready(system: System) -> list[str]:
     """Why requests should go elsewhere; nothing if they may come."""
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            return [*await _migrations(system), *await _read_models(system)]
+            reasons = [*await _migrations(system), *await _read_models(system)]
     except (psycopg.OperationalError, ReadModelsUnavailable, TimeoutError):
         return ["the database does not answer"]
+    if system.sealing.broken is not None:
+        reasons.append(f"nothing is sealed any more: {system.sealing.broken}")
+    return reasons
+
+
+async def sealing_lag(system: System) -> tuple[Stand, float]:
+    """How far the log is sealed, and for how many seconds there have been records beyond."""
+    stand = await system.sealing.stand()
+    waiting = await asyncio.to_thread(system.log.records, stand.sealed, 1)
+    if not waiting:
+        return stand, 0.0
+    since = system.log.codec.decode(waiting[0].topic, waiting[0].state).at
+    return stand, max((datetime.now(UTC) - since).total_seconds(), 0.0)
 
 
 async def waiting_alerts(system: System) -> Mapping[tuple[str, str], int]:

@@ -119,6 +119,34 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._sealed = Gauge(
+            "ledgertwin_sealed_position",
+            "The position up to which the log is under a signed checkpoint",
+            registry=self.registry,
+        )
+        self._witnessed = Gauge(
+            "ledgertwin_witnessed_position",
+            "The position up to which enough witnesses have cosigned the log",
+            registry=self.registry,
+        )
+        self._sealing_lag = Gauge(
+            "ledgertwin_sealing_lag_seconds",
+            "For how long there have been records that no signed checkpoint covers",
+            registry=self.registry,
+        )
+        self._sealing_broken = Gauge(
+            "ledgertwin_sealing_broken",
+            "1 if the log was found not to be as it was written: nothing is sealed any more",
+            registry=self.registry,
+        )
+
+    def sealing(self, *, sealed: int, witnessed: int, lag: float, broken: bool) -> None:
+        """How far the log is sealed."""
+        self._sealed.set(sealed)
+        self._witnessed.set(witnessed)
+        self._sealing_lag.set(lag)
+        self._sealing_broken.set(broken)
+
     def desk(self, *, behind: int, degraded: bool) -> None:
         """How the risk desk stands."""
         self._desk_behind.set(behind)

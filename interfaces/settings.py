@@ -98,6 +98,12 @@ class Settings(BaseModel):
     watches, and JSON elsewhere. `otlp_endpoint` (LEDGERTWIN_OTLP_ENDPOINT) is where OpenTelemetry's
     traces are sent, over HTTP: `http://localhost:4318/v1/traces`, say.
 
+    `origin` (LEDGERTWIN_ORIGIN) names the log in what the bank signs of it, for ever: a name such
+    as `bank.example/log`, which no other log has. By default it is made from the key that signs.
+    `witnesses` (LEDGERTWIN_WITNESSES) is a policy (c2sp.org/tlog-policy) that says who is to cosign
+    that, and where they are. `checkpoints_to` (LEDGERTWIN_CHECKPOINTS_TO) is a folder, meant to be
+    of a kind that can be written once, where the latest checkpoint is put each minute.
+
     `pkcs11_module` (LEDGERTWIN_PKCS11_MODULE), the shared library of an HSM, has the bank's keys in
     its token `pkcs11_token` (LEDGERTWIN_PKCS11_TOKEN, a label) and not in a file of the home;
     `pkcs11_pin` (LEDGERTWIN_PKCS11_PIN) is the user's PIN, or `pkcs11_pin_file`
@@ -127,6 +133,9 @@ class Settings(BaseModel):
     request_seconds: float = Field(default=30.0, gt=0, le=3600)
     log_format: LogFormat | None = None
     otlp_endpoint: str | None = None
+    origin: str | None = Field(default=None, pattern=r"^[^\s+\x00-\x1f\x7f]+$")
+    witnesses: Path | None = None
+    checkpoints_to: Path | None = None
     pkcs11_module: Path | None = None
     pkcs11_token: str | None = None
     pkcs11_pin: str | None = Field(default=None, repr=False)

@@ -18,12 +18,16 @@ from application.event_log import EventLog, open_log
 from application.finding import BlindIndexes, Indexer
 from application.keystore import Custodian, KeystoreError, LocalKeystore, read_private
 from application.risk_desk import RiskDesk
+from application.sealing import Sealer, Signer
+from application.seals import Seals
 from application.vault import DataKeyCreated, Vault
+from application.witnessing import Witnessing
 from domain import AGGREGATES, HANDLERS
 from domain.risk.surroundings import UNWATCHED, Surroundings
 from interfaces.access.clients import Clients
 from interfaces.access.journal import AccessJournal
 from interfaces.database import as_application
+from interfaces.sealing import Sealed, Sealing, last_checkpoint, sealed_by
 from interfaces.settings import Settings
 from projections import PROJECTIONS
 from projections.read_models import ReadModels
@@ -32,8 +36,8 @@ from projections.read_models import ReadModels
 @dataclass(frozen=True, slots=True)
 class System:
     """A running bank: the log, the front door for commands, the read models for queries, the vault
-    that personal values are opened with, that of the cards' numbers, and the journal of who has
-    read what."""
+    that personal values are opened with, that of the cards' numbers, the journal of who has read
+    what, and what seals the log."""
 
     settings: Settings
     url: str
@@ -48,6 +52,9 @@ class System:
     journal: AccessJournal
     blind_indexes: BlindIndexes
     indexer: Indexer
+    sealer: Sealer
+    sealing: Sealing
+    sealed: Sealed
 
 
 def bank_codec() -> Codec:
@@ -126,6 +133,9 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                 new_bank(log, vault, keystore, risk_desk) as bank,
             ):
                 blind_indexes = BlindIndexes(keystore.mac("blind indexes", b""))
+                sealed = sealed_by(settings, keystore)
+                signer = Signer(keystore, sealed.verifier.name, last_checkpoint(settings))
+                sealer = Sealer(log, pool.connection, signer)
                 yield System(
                     settings=settings,
                     url=url,
@@ -140,6 +150,14 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                     journal=AccessJournal(bank.execute, lambda: datetime.now(UTC)),
                     blind_indexes=blind_indexes,
                     indexer=Indexer(log, vault, blind_indexes, pool.connection),
+                    sealer=sealer,
+                    sealing=Sealing(
+                        sealer,
+                        Seals(pool.connection, sealed.policy),
+                        Witnessing(pool.connection, sealer.tree, sealed.policy),
+                        settings.checkpoints_to,
+                    ),
+                    sealed=sealed,
                 )
     finally:
         log.close()
@@ -150,7 +168,7 @@ def _few_connections(url: str) -> ConnectionPool[Connection[Any]]:
     return ConnectionPool(
         as_application(url),
         min_size=0,
-        max_size=4,
+        max_size=8,
         timeout=5.0,
         check=ConnectionPool.check_connection,
     )

@@ -3,13 +3,15 @@
 The form is that of C2SP's tlog-policy (c2sp.org/tlog-policy), one thing a line:
 
     log       bank.example/log+5a1b2c3d+AQ...
-    witness   north  witness.north+...
+    witness   north  witness.north+...  https://north.example
     witness   south  witness.south+...
     group     both   all  north south        (or a number, or `any`)
     quorum    both                           (or `none`)
+
+Where something answers may stand after its key: whoever verifies need not know it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -24,16 +26,18 @@ class PolicyInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`quorum` is the witness or group that must agree; "none" asks for nobody."""
+    """`quorum` is the witness or group that must agree; "none" asks for nobody. `addresses` says
+    where witnesses can be asked, of those of which it is known."""
 
     log: Verifier
     witnesses: Mapping[str, Verifier] = field(default_factory=dict)
     groups: Mapping[str, tuple[int, Sequence[str]]] = field(default_factory=dict)
     quorum: str = NONE
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """PolicyInvalid."""
+    def parse(cls, text: str, log: Verifier | None = None) -> Self:
+        """PolicyInvalid. `log` is the one that is meant if the text names none."""
         reading = _Reading()
         for number, line in enumerate(text.splitlines(), 1):
             words = line.partition("#")[0].split()
@@ -42,11 +46,12 @@ class Policy:
                     reading.take(words)
                 except (PolicyInvalid, NoteInvalid) as wrong:
                     raise PolicyInvalid(f"line {number}: {wrong}") from None
-        if reading.log is None:
+        log = reading.log or log
+        if log is None:
             raise PolicyInvalid("a policy names its log")
         if reading.quorum is None:
             raise PolicyInvalid("a policy names its quorum, if only as none")
-        return cls(reading.log, reading.witnesses, reading.groups, reading.quorum)
+        return cls(log, reading.witnesses, reading.groups, reading.quorum, reading.addresses)
 
     def satisfied_by(self, note: Note) -> bool:
         """Whether enough have cosigned it. NoteInvalid if one of their signatures is wrong."""
@@ -67,14 +72,16 @@ class _Reading:
         self.witnesses: dict[str, Verifier] = {}
         self.groups: dict[str, tuple[int, Sequence[str]]] = {}
         self.quorum: str | None = None
+        self.addresses: dict[str, str] = {}
 
     def take(self, words: Sequence[str]) -> None:
         match words:
-            case ["log", key] if self.log is None:
+            case ["log", key, *address] if self.log is None and len(address) <= 1:
                 self.log = _verifier(key, ED25519)
-            case ["witness", name, key]:
+            case ["witness", name, key, *address] if len(address) <= 1:
                 self._new(name)
-                self.witnesses[name] = _verifier(key, COSIGNATURE)
+                self.witnesses[name] = _witness(key, self.witnesses.values())
+                self.addresses.update((name, _address(each)) for each in address)
             case ["group", name, threshold, *members] if members:
                 self._new(name)
                 self._known(members)
@@ -101,6 +108,20 @@ def _verifier(text: str, algorithm: int) -> Verifier:
     if verifier.algorithm != algorithm:
         raise PolicyInvalid("the key is of another kind")
     return verifier
+
+
+def _witness(text: str, others: Iterable[Verifier]) -> Verifier:
+    witness = _verifier(text, COSIGNATURE)
+    if any(witness.public_key == other.public_key for other in others):
+        # Else one witness by two names would be a quorum of two.
+        raise PolicyInvalid("another witness has the same key")
+    return witness
+
+
+def _address(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise PolicyInvalid("an address begins with https:// or http://")
+    return text.rstrip("/")
 
 
 def _threshold(text: str, members: int) -> int:

@@ -151,7 +151,12 @@ async def _serving(
     with server.stopped_by_signals():
         await announce(system)
         # Only now: a demo that is still being told ends by itself what has to end in it.
-        async with expiring(system), indexing(system.indexer), updating_risk(system):
+        async with (
+            expiring(system),
+            indexing(system.indexer),
+            updating_risk(system),
+            system.sealing.going_on(),
+        ):
             await server.serve(sockets=[listening])
 
 

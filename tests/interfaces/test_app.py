@@ -49,6 +49,9 @@ def test_the_metrics_count_commands_refusals_and_lag(bank: Served) -> None:
         'ledgertwin_batch_commands{quantile="0.99"}',
         "ledgertwin_live_subscribers",
         "ledgertwin_unusual_readings",
+        "ledgertwin_sealed_position",
+        "ledgertwin_sealing_lag_seconds",
+        "ledgertwin_sealing_broken 0.0",
     ):
         assert line in text, line
 

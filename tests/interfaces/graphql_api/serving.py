@@ -103,7 +103,7 @@ def served(
                 app = create_app(system, clock=bank.now, telemetry=telemetry)
                 server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
                 servers.put(server)
-                async with indexing(system.indexer):
+                async with indexing(system.indexer), system.sealing.going_on():
                     await server.serve(sockets=[listening])
 
         thread = threading.Thread(target=lambda: uvloop.run(serve()), name="served")
