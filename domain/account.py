@@ -142,13 +142,16 @@ class AccountOpened:
 
 @recorded_as("account.activated.v1")
 class AccountActivated:
-    pass
+    """`on` is the day, if the account was opened at once; left out, it is that of the recording."""
+
+    on: date | None = None
 
 
 @recorded_as("account.holder_added.v1")
 class HolderAdded:
     customer_id: UUID
     role: HolderRole
+    on: date | None = None
 
 
 @recorded_as("account.cash_deposited.v1")
@@ -984,12 +987,12 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         if customer_id not in self.holders:
             raise NotHolder
 
-    def add_holder(self, customer_id: UUID, role: HolderRole) -> HolderAdded:
+    def add_holder(self, customer_id: UUID, role: HolderRole, on: date) -> HolderAdded:
         self.require_known()
         self._require_not_ended()
         if customer_id in self.holders:
             raise AlreadyHolder
-        return HolderAdded(customer_id=customer_id, role=role)
+        return HolderAdded(customer_id=customer_id, role=role, on=on)
 
     def restrict(
         self, command: RestrictAccount, customer_id: UUID | None = None

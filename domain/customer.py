@@ -216,6 +216,7 @@ class CustomerRestrictionLifted:
 class AccountLinked:
     account_id: UUID
     role: HolderRole
+    on: date | None = None
 
 
 @recorded_as("customer.offboarding_started.v1")

@@ -135,9 +135,10 @@ def open_account(command: OpenAccount, history: History) -> Decision:
         gl_map_version=GL_MAP_VERSION,
         iban=_number_of(command),
     )
-    linked = AccountLinked(account_id=command.account_id, role=HolderRole.OWNER)
+    on = command.opened_on
+    linked = AccountLinked(account_id=command.account_id, role=HolderRole.OWNER, on=on)
     return [
-        (command.account_id, [opened, AccountActivated()] if command.activate else [opened]),
+        (command.account_id, [opened, AccountActivated(on=on)] if command.activate else [opened]),
         (command.customer_id, [linked]),
     ]
 
@@ -150,9 +151,9 @@ def _number_of(command: OpenAccount) -> Personal[str] | None:
 @deciding(AddHolder, account_id=Account, customer_id=Customer)
 def add_holder(command: AddHolder, history: History) -> Decision:
     account = history.state(Account, command.account_id)
-    added = account.add_holder(command.customer_id, command.role)
+    added = account.add_holder(command.customer_id, command.role, command.on)
     history.state(Customer, command.customer_id).require_active(command.on)
-    linked = AccountLinked(account_id=command.account_id, role=command.role)
+    linked = AccountLinked(account_id=command.account_id, role=command.role, on=command.on)
     return [(command.account_id, [added]), (command.customer_id, [linked])]
 
 

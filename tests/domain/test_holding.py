@@ -110,7 +110,7 @@ EXPECTED = AccountOpened(
     fees_may_overdraw=False,
     gl_map_version=GL_MAP_VERSION,
 )
-LINKED = AccountLinked(account_id=ACCOUNT, role=HolderRole.OWNER)
+LINKED = AccountLinked(account_id=ACCOUNT, role=HolderRole.OWNER, on=DAY)
 
 
 def ada(*accounts: UUID, then: tuple[Any, ...] = ()) -> Written:
@@ -122,14 +122,14 @@ def ada(*accounts: UUID, then: tuple[Any, ...] = ()) -> Written:
 
 
 def test_an_account_is_opened_for_an_active_customer_and_linked_to_him() -> None:
-    given(ada()).when(OPEN).then(on(ACCOUNT, EXPECTED, AccountActivated()), on(ADA, LINKED))
+    given(ada()).when(OPEN).then(on(ACCOUNT, EXPECTED, AccountActivated(on=DAY)), on(ADA, LINKED))
 
 
 def test_an_account_s_number_is_its_owner_s_and_kept_as_long_as_who_he_is() -> None:
     number: Personal[str] = Unsealed(clear="CZ65 0800 0000 1920 0014 5399")
     numbered = Unsealed(subject=ADA, retention=Retention.IDENTITY, clear="CZ6508000000192000145399")
     given(ada()).when(replace(OPEN, iban=number)).then(
-        on(ACCOUNT, replace(EXPECTED, iban=numbered), AccountActivated()), on(ADA, LINKED)
+        on(ACCOUNT, replace(EXPECTED, iban=numbered), AccountActivated(on=DAY)), on(ADA, LINKED)
     )
 
 
@@ -144,7 +144,7 @@ def test_an_account_may_wait_for_its_activation() -> None:
 
 def test_an_account_is_opened_with_an_overdraft_of_its_own_currency() -> None:
     given(ada()).when(replace(OPEN, overdraft_limit=eur(50_00))).then(
-        on(ACCOUNT, replace(EXPECTED, overdraft_limit=eur(50_00)), AccountActivated()),
+        on(ACCOUNT, replace(EXPECTED, overdraft_limit=eur(50_00)), AccountActivated(on=DAY)),
         on(ADA, LINKED),
     )
     given(ada()).when(replace(OPEN, overdraft_limit=Money(minor=1, currency="USD"))).refused(
@@ -178,8 +178,8 @@ def test_no_account_is_opened_after_the_approval_has_expired() -> None:
 
 def test_adding_a_holder_is_recorded_on_the_account_and_on_the_customer() -> None:
     given(on(BOB, *active(BOB)), on(ACCOUNT, *OPENED)).when(ADD_BOB).then(
-        on(ACCOUNT, HolderAdded(customer_id=BOB, role=HolderRole.AUTHORIZED)),
-        on(BOB, AccountLinked(account_id=ACCOUNT, role=HolderRole.AUTHORIZED)),
+        on(ACCOUNT, HolderAdded(customer_id=BOB, role=HolderRole.AUTHORIZED, on=DAY)),
+        on(BOB, AccountLinked(account_id=ACCOUNT, role=HolderRole.AUTHORIZED, on=DAY)),
     )
 
 
