@@ -2,17 +2,30 @@
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
+from application.proof.bundles import Known, StateUnreadable, verify_bundles
 from application.proof.export import Export, ExportUnreadable
 from application.proof.note import NoteInvalid, Verifier
 from application.proof.policy import Policy, PolicyInvalid
-from application.proof.verify import EXIT_CODES, Problem, Verified, verify
+from application.proof.streams import verify_stream
+from application.proof.telling import (
+    in_words,
+    problem_in_words,
+    stream_in_words,
+    told,
+    told_of_problem,
+    told_of_stream,
+)
+from application.proof.verify import EXIT_CODES, Problem
 
 UNREADABLE: Final = 2
+UNREADABLE_AS: Final = (ExportUnreadable, PolicyInvalid, NoteInvalid, StateUnreadable, OSError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,28 +33,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         export = Export(asked.folder)
-        verified = verify(
-            export.checkpoint,
-            _policy(asked, export),
-            export.entries(),
-            export.tile,
-            since=[path.read_bytes() for path in asked.since],
-            progress=_shown if sys.stderr.isatty() else lambda _, __: None,
-        )
+        data, words = _verified_stream(asked, export) if asked.stream else _verified(asked, export)
     except Problem as problem:
-        _say(
-            asked.json,
-            {"verified": False, "kind": problem.kind, "record": problem.index},
-            f"NOT VERIFIED: {problem.kind}: {problem}",
-        )
+        _say(asked.json, told_of_problem(problem), problem_in_words(problem))
         return EXIT_CODES[problem.kind]
-    except (ExportUnreadable, PolicyInvalid, NoteInvalid, OSError) as unreadable:
+    except UNREADABLE_AS as unreadable:
         _say(
             asked.json, {"verified": None, "said": str(unreadable)}, f"cannot verify: {unreadable}"
         )
         return UNREADABLE
-    _say(asked.json, _told(verified), _told_in_words(verified, asked))
+    _say(asked.json, data, words + _whose_key(asked))
     return 0
+
+
+def _verified(asked: argparse.Namespace, export: Export) -> tuple[Mapping[str, object], str]:
+    policy = _policy(asked, export)
+    known = Known.read(asked.state, str(policy.log)) if asked.state else Known()
+    again = known.passed.tree.size
+    verified = verify_bundles(
+        export.checkpoint,
+        policy,
+        export,
+        since=[path.read_bytes() for path in asked.since],
+        known=known,
+        processes=asked.processes,
+        progress=_shown if sys.stderr.isatty() else lambda _, __: None,
+    )
+    if asked.state:
+        known.write(asked.state, str(policy.log))
+    kept = export.kept_values
+    return told(verified, known, kept), in_words(verified, known, kept, again)
+
+
+def _verified_stream(asked: argparse.Namespace, export: Export) -> tuple[Mapping[str, object], str]:
+    records = export.stream(asked.stream)
+    verified = verify_stream(export.checkpoint, _policy(asked, export), records, export.tile)
+    if not verified.records:
+        raise ExportUnreadable(f"there is no record of stream {asked.stream}")
+    return told_of_stream(verified), stream_in_words(verified)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,6 +95,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--policy", type=Path, help="whose witness is needed (c2sp.org/tlog-policy)"
     )
+    parser.add_argument(
+        "--stream",
+        type=UUID,
+        help="verify the records of this stream alone: each in the tree, each after the one before",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="where you keep what you have verified: it is not read again the next time",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="how many at a time (default: one for each processor)",
+    )
     parser.add_argument("--json", action="store_true", help="answer in JSON")
     return parser
 
@@ -76,36 +122,22 @@ def _policy(asked: argparse.Namespace, export: Export) -> Policy:
     return Policy(Verifier.parse(asked.key or export.key))
 
 
-def _told(verified: Verified) -> dict[str, object]:
-    return {
-        "verified": True,
-        "origin": verified.checkpoint.origin,
-        "records": verified.records,
-        "streams": verified.streams,
-        "root": verified.checkpoint.root.hex(),
-        "since": list(verified.since),
-    }
+def _whose_key(asked: argparse.Namespace) -> str:
+    if asked.key is not None or asked.policy is not None:
+        return ""
+    return (
+        "\nThe bank's key was taken from the export itself: compare it with the one that\n"
+        "you have from elsewhere, or give that by --key"
+    )
 
 
-def _told_in_words(verified: Verified, asked: argparse.Namespace) -> str:
-    origin, root = verified.checkpoint.origin, verified.checkpoint.root.hex()
-    lines = [f"verified: {verified.records} records in {verified.streams} streams of {origin}"]
-    lines.append(f"root      {root}")
-    lines += [f"          it begins with the {size} records you kept" for size in verified.since]
-    if asked.key is None and asked.policy is None:
-        lines.append(
-            "The bank's key was taken from the export itself: compare it with the one that"
-        )
-        lines.append("you have from elsewhere, or give that by --key")
-    return "\n".join(lines)
-
-
-def _say(as_json: bool, told: dict[str, object], words: str) -> None:
+def _say(as_json: bool, told: Mapping[str, object], words: str) -> None:
     sys.stdout.write((json.dumps(told) if as_json else words) + "\n")
 
 
 def _shown(done: int, total: int) -> None:
-    sys.stderr.write(f"\r{done} of {total}")
+    filled = 40 * done // max(total, 1)
+    sys.stderr.write(f"\r[{'=' * filled}{' ' * (40 - filled)}] {done} of {total}")
     if done == total:
         sys.stderr.write("\n")
 

@@ -6,6 +6,8 @@
     checkpoints/<size>      all of them
     tile/<level>/<place>    the tree, in C2SP tiles
     records/<number>.jsonl  4,096 records each, compressed by gzip (.gz)
+    vault/values.jsonl      which personal values can be opened, and by which key (.gz)
+    vault/keys.jsonl        these keys, and those that were destroyed, without the keys (.gz)
 
 A record is a line of JSON: `stream` (a UUID), `version`, `topic`, `state` (the stored bytes, which
 are UTF-8, as a text), and `position`, which is not hashed and only says where it stood. Text in
@@ -14,17 +16,22 @@ JSON is exact, so the bytes are those that were stored.
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from application.proof.bundles import BUNDLE
 from application.proof.tiles import Tile, TileMissing
 from application.proof.verify import Entry
 
 FORMAT: Final = "ledgertwin-log/1"
-BUNDLE: Final = 4096
-"""Records in one file."""
+
+
+VALUES: Final = "vault/values.jsonl.gz"
+KEYS: Final = "vault/keys.jsonl.gz"
 
 
 class ExportUnreadable(Exception):
@@ -61,10 +68,35 @@ class Export:
     def entries(self) -> Iterator[Entry]:
         """All records, in the order of the tree's leaves. ExportUnreadable."""
         for number in range(2**31):
+            entries = self.records(number)
+            if not entries:
+                return
+            yield from entries
+
+    def records(self, number: int) -> Sequence[Entry]:
+        """Those of one bundle; none if there is no such bundle. ExportUnreadable."""
+        path = self._folder / bundle(number)
+        return list(_entries(path)) if path.exists() else []
+
+    def stream(self, stream: UUID) -> Iterator[tuple[int, Entry]]:
+        """The records of one stream, with the indices of their leaves. ExportUnreadable."""
+        named = f'"stream":"{stream}"'.encode()
+        for number in range(2**31):
             path = self._folder / bundle(number)
             if not path.exists():
                 return
-            yield from _entries(path)
+            for index, text in enumerate(_lines(path), number * BUNDLE):
+                if named in text:
+                    entry = _entry(text, path)
+                    if entry.stream == stream.bytes:
+                        yield index, entry
+
+    @property
+    def kept_values(self) -> int | None:
+        """How many personal values the vault could still open at the time of the export, as the
+        bank says; None if it does not say. ExportUnreadable."""
+        path = self._folder / VALUES
+        return len(_lines(path)) if path.exists() else None
 
     def _text(self, name: str) -> str:
         return self._bytes(name).decode(errors="replace")
@@ -99,15 +131,27 @@ def compressed(lines: Iterable[bytes]) -> bytes:
 
 
 def _entries(path: Path) -> Iterator[Entry]:
+    return (_entry(text, path) for text in _lines(path))
+
+
+def _lines(path: Path) -> Sequence[bytes]:
     try:
-        lines = gzip.decompress(path.read_bytes()).splitlines()
-        for text in lines:
-            said = json.loads(text)
-            yield Entry(
-                stream=UUID(said["stream"]).bytes,
-                version=said["version"],
-                topic=said["topic"].encode(),
-                state=said["state"].encode(),
-            )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return gzip.decompress(path.read_bytes()).splitlines()
+    except (OSError, EOFError, zlib.error) as error:
         raise ExportUnreadable(f"{path} is not as it was exported: {error}") from error
+
+
+def _entry(text: bytes, path: Path) -> Entry:
+    try:
+        said = json.loads(text)
+        version = said["version"]
+        entry = Entry(
+            stream=UUID(said["stream"]).bytes,
+            version=version,
+            topic=said["topic"].encode(),
+            state=said["state"].encode(),
+        )
+        entry.bytes_  # noqa: B018 -- a version or a name that no record can have has no bytes
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise ExportUnreadable(f"{path} is not as it was exported: {error}") from error
+    return entry

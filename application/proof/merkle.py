@@ -65,6 +65,17 @@ class Frontier:
         peaks.append(node)
         self._size += 1
 
+    def add_whole(self, level: int, node: bytes) -> None:
+        """A whole subtree of 2^level leaves more, where one begins."""
+        peaks, place = self._peaks, self._size >> level
+        if place << level != self._size:
+            raise ValueError(f"no subtree of level {level} begins at leaf {self._size}")
+        while place & 1:
+            node = node_hash(peaks.pop(), node)
+            place >>= 1
+        peaks.append(node)
+        self._size += 1 << level
+
     def extend(self, leaves: Iterable[bytes]) -> None:
         for leaf in leaves:
             self.add(leaf)

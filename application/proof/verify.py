@@ -13,6 +13,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from application.proof.merkle import (
+    HASH_BYTES,
     Frontier,
     ProofInvalid,
     check_consistency,
@@ -25,7 +26,8 @@ from application.proof.policy import Policy
 from application.proof.tiles import WIDTH, Tile, TileMissing, node_of, split
 from application.proof.tiles import Read as ReadTile
 
-GENESIS: Final = b"0" * 64
+_NO_TIP: Final = (0, bytes(HASH_BYTES))
+"""What the first record of a stream names as the one before."""
 _PREFIX: Final = Struct(">16sQH")
 _NEIGHBOURS: Final = 512
 """A record that is not in its place is looked for so far on, to tell that it was moved."""
@@ -44,6 +46,7 @@ class Kind(StrEnum):
     CHECKPOINT_INCONSISTENT = "checkpoint_inconsistent"
     BAD_SIGNATURE = "bad_signature"
     QUORUM_MISSING = "quorum_missing"
+    UNKNOWN_EVENT = "unknown_event"  # only whoever knows the bank's events can tell
 
 
 EXIT_CODES: Final = {kind: 10 + number for number, kind in enumerate(Kind)}
@@ -84,6 +87,39 @@ class Verified:
     since: tuple[int, ...] = ()
 
 
+class Passed:
+    """How far a log is verified: the tree over its records, and of each stream the last record's
+    version and hash."""
+
+    def __init__(
+        self, tree: Frontier | None = None, tips: dict[bytes, tuple[int, bytes]] | None = None
+    ) -> None:
+        self.tree = tree or Frontier()
+        self.tips = tips if tips is not None else {}
+
+    def follows(self, entry: Entry, index: int) -> None:
+        """Problem, unless the record follows the last one of its stream."""
+        version, hashed = self.tips.get(entry.stream, _NO_TIP)
+        if entry.version != version + 1:
+            raise Problem(
+                Kind.GAP,
+                f"record {index} is version {entry.version}, after version {version}",
+                index,
+            )
+        if not entry.state.endswith(b',"prev":"' + hashed.hex().encode() + b'"}'):
+            raise Problem(
+                Kind.LINK_BROKEN,
+                f"record {index} does not name the one before in its stream",
+                index,
+            )
+
+    def take(self, entry: Entry, hashed: bytes) -> None:
+        """One record more, which has this hash."""
+        self.follows(entry, self.tree.size)
+        self.tips[entry.stream] = (entry.version, hashed)
+        self.tree.add(hashed)
+
+
 Progress = Callable[[int, int], None]
 """Called with how many records are verified, and how many there are."""
 
@@ -102,16 +138,24 @@ def verify(  # noqa: PLR0913 -- each is something that an auditor may bring
     checkpoint = signed(note, policy)
     size = checkpoint.size
     try:
-        node = node_of(size, read_tile)
-        if root_of(0, size, node) != checkpoint.root:
-            raise Problem(
-                Kind.CHECKPOINT_INCONSISTENT, "the tiles have another root than the one signed"
-            )
-        kept = tuple(_earlier(earlier, policy, checkpoint, read_tile) for earlier in since)
-        streams = _walk(entries, _leaves(size, read_tile), checkpoint, progress)
+        kept = begun(checkpoint, policy, read_tile, since)
+        passed = Passed()
+        walk(entries, leaves(size, read_tile), checkpoint, passed, progress)
     except TileMissing as missing:
         raise Problem(Kind.LEAF_MISSING, f"a tile is missing or cut short: {missing}") from missing
-    return Verified(checkpoint=checkpoint, records=size, streams=streams, since=kept)
+    return Verified(checkpoint=checkpoint, records=size, streams=len(passed.tips), since=kept)
+
+
+def begun(
+    checkpoint: Checkpoint, policy: Policy, read_tile: ReadTile, since: Sequence[bytes]
+) -> tuple[int, ...]:
+    """The sizes of the checkpoints that were kept, if the tiles have the root that was signed and
+    the tree begins with each of them. Problem, TileMissing."""
+    if root_of(0, checkpoint.size, node_of(checkpoint.size, read_tile)) != checkpoint.root:
+        raise Problem(
+            Kind.CHECKPOINT_INCONSISTENT, "the tiles have another root than the one signed"
+        )
+    return tuple(_earlier(earlier, policy, checkpoint, read_tile) for earlier in since)
 
 
 def signed(note: bytes, policy: Policy) -> Checkpoint:
@@ -132,74 +176,71 @@ def _earlier(note: bytes, policy: Policy, now: Checkpoint, read_tile: ReadTile) 
         kept, _ = opened(note, policy.log)
     except NoteInvalid as invalid:
         raise Problem(Kind.BAD_SIGNATURE, f"the checkpoint that was kept: {invalid}") from invalid
-    if kept.size > now.size:
-        raise Problem(
-            Kind.TAIL_TRUNCATED,
-            f"a checkpoint of {kept.size} records was kept, and there are {now.size}",
-            now.size,
-        )
-    if kept.size == 0:
-        return 0
-    path = consistency_path(kept.size, now.size, node_of(now.size, read_tile))
-    try:
-        check_consistency(kept.size, kept.root, now.size, now.root, path)
-    except ProofInvalid as invalid:
-        raise Problem(
-            Kind.CHECKPOINT_INCONSISTENT,
-            f"the log does not begin with the {kept.size} records that were signed before",
-        ) from invalid
+    begins_with(kept.size, kept.root, now, read_tile)
     return kept.size
 
 
-def _leaves(size: int, read_tile: ReadTile) -> Iterator[bytes]:
-    """Tile by tile: none is kept."""
-    for place in range(-(-size // WIDTH)):
+def begins_with(size: int, root: bytes, now: Checkpoint, read_tile: ReadTile) -> None:
+    """Problem, unless the log still begins with the tree that once had this size and root."""
+    if size > now.size:
+        raise Problem(
+            Kind.TAIL_TRUNCATED,
+            f"a checkpoint of {size} records was kept, and there are {now.size}",
+            now.size,
+        )
+    if size == 0:
+        return
+    path = consistency_path(size, now.size, node_of(now.size, read_tile))
+    try:
+        check_consistency(size, root, now.size, now.root, path)
+    except ProofInvalid as invalid:
+        raise Problem(
+            Kind.CHECKPOINT_INCONSISTENT,
+            f"the log does not begin with the {size} records that were signed before",
+        ) from invalid
+
+
+def leaves(size: int, read_tile: ReadTile, begin: int = 0) -> Iterator[bytes]:
+    """The leaves from one on, tile by tile: none is kept. TileMissing."""
+    for place in range(begin // WIDTH, -(-size // WIDTH)):
         width = min(WIDTH, size - place * WIDTH)
-        leaves = split(read_tile(Tile(0, place, width)))[:width]
-        if len(leaves) != width:
+        hashes = split(read_tile(Tile(0, place, width)))[:width]
+        if len(hashes) != width:
             raise TileMissing(f"tile {place} of level 0 has not {width} hashes")
-        yield from leaves
+        yield from hashes[max(begin - place * WIDTH, 0) :]
 
 
-def _walk(
-    entries: Iterable[Entry], leaves: Iterator[bytes], checkpoint: Checkpoint, progress: Progress
-) -> int:
-    """Hold every record against its leaf and the one before in its stream; how many streams."""
-    size, tree = checkpoint.size, Frontier()
-    tips: dict[bytes, tuple[int, bytes]] = {}
-    index = 0
-    walk = iter(entries)
-    for index, leaf in enumerate(leaves):
-        entry = next(walk, None)
+def walk(
+    entries: Iterable[Entry],
+    leaves: Iterator[bytes],
+    checkpoint: Checkpoint,
+    passed: Passed,
+    progress: Progress,
+) -> None:
+    """Hold every record against its leaf and the one before in its stream, from where `passed`
+    stands. Problem."""
+    size = checkpoint.size
+    following = iter(entries)
+    for index, leaf in enumerate(leaves, passed.tree.size):
+        entry = next(following, None)
         if entry is None:
             raise Problem(Kind.LEAF_MISSING, f"record {index} is missing, and all after it", index)
         hashed = leaf_hash(entry.bytes_)
         if hashed != leaf:
-            raise _misplaced(index, entry, hashed, leaf, walk, leaves)
-        _follows(index, entry, tips)
-        tips[entry.stream] = (entry.version, hashed)
-        tree.add(hashed)
+            raise _misplaced(index, entry, hashed, leaf, following, leaves)
+        passed.take(entry, hashed)
         if index % 10_000 == 0:
             progress(index, size)
-    if next(walk, None) is not None:
+    if next(following, None) is not None:
         raise Problem(Kind.LEAF_MISSING, f"there are records beyond the {size} signed", size)
-    if tree.root() != checkpoint.root:
-        raise Problem(Kind.CHECKPOINT_INCONSISTENT, "the records have another root than was signed")
+    has_root(passed, checkpoint)
     progress(size, size)
-    return len(tips)
 
 
-def _follows(index: int, entry: Entry, tips: dict[bytes, tuple[int, bytes]]) -> None:
-    version, hashed = tips.get(entry.stream, (0, b""))
-    if entry.version != version + 1:
-        raise Problem(
-            Kind.GAP, f"record {index} is version {entry.version}, after version {version}", index
-        )
-    prev = hashed.hex().encode() if version else GENESIS
-    if not entry.state.endswith(b',"prev":"' + prev + b'"}'):
-        raise Problem(
-            Kind.LINK_BROKEN, f"record {index} does not name the one before in its stream", index
-        )
+def has_root(passed: Passed, checkpoint: Checkpoint) -> None:
+    """Problem, unless the records that were passed have the root that was signed."""
+    if passed.tree.root() != checkpoint.root:
+        raise Problem(Kind.CHECKPOINT_INCONSISTENT, "the records have another root than was signed")
 
 
 def _misplaced(  # noqa: PLR0913, PLR0917 -- all that is known there
