@@ -31,9 +31,9 @@ Connect = Callable[[], AbstractContextManager[Connection[Any]]]
 
 @value
 class Destroyed:
-    """What an erasure has destroyed so far: its keys, and how much they had sealed."""
+    """A key that an erasure has destroyed, and how much it had sealed."""
 
-    keys: tuple[DestroyedKey, ...]
+    key: DestroyedKey
     values: int
     terms: int
 
@@ -44,9 +44,9 @@ class Eraser:
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
 
-    def destroy(self, erasure_id: UUID) -> Destroyed:
+    def destroy(self, erasure_id: UUID) -> Sequence[Destroyed]:
         """Destroy the keys, and what they had sealed, of an erasure that the log has as started; of
-        one that has ended, what of it has come back."""
+        one that has ended, what of it has come back. All that it has ever destroyed is returned."""
         with self._connect() as connection:
             connection.execute("SELECT ledgertwin.destroy_keys(%s)", [erasure_id])
         while self._purged(erasure_id):
@@ -57,11 +57,14 @@ class Eraser:
                 " WHERE erasure_id = %s ORDER BY retention, dek_id",
                 [erasure_id],
             ).fetchall()
-        return Destroyed(
-            keys=tuple(DestroyedKey(dek=row[0], retention=Retention(row[1])) for row in rows),
-            values=sum(row[2] for row in rows),
-            terms=sum(row[3] for row in rows),
-        )
+        return [
+            Destroyed(
+                key=DestroyedKey(dek=dek_id, retention=Retention(retention)),
+                values=values,
+                terms=terms,
+            )
+            for dek_id, retention, values, terms in rows
+        ]
 
     def present(self, deks: Iterable[UUID]) -> frozenset[UUID]:
         """Those of these keys that are there, though they were destroyed: a backup brought them."""

@@ -26,8 +26,10 @@ from uuid import UUID
 
 from application.codec import Codec, UnknownEvent, UnreadableEvent
 from application.commands import CommandAccepted, CommandRefused
+from application.event_log import SealedValue
 from application.record import GENESIS, LEAF_BYTES, NO_HEAD, BatchHead, batch_head, record_hash
 from domain.aggregate import permanent_name
+from domain.erasure import ErasureStarted
 from domain.personal import Personal, personal_fields
 from domain.value import value
 
@@ -38,6 +40,7 @@ _HEADS_AT_ONCE: Final = 1024
 _NAMES_KEPT: Final = 10_000
 """A forger may make up as many names of events as he likes; memory stays what it is."""
 _TEXTS_KEPT: Final = 65_536
+_FURTHER: Final = 10_000
 _FIRST: Final = -(2**63)
 """Where reading begins: a record that was put in may have any position that the column can hold."""
 
@@ -47,6 +50,7 @@ _ENVELOPE: Final = Struct("7s32x8s36s9s").unpack_from
 """The parts of a state up to its data, `by` among them: `at` always has 32 bytes, an id 36."""
 _SHORTEST: Final = 92
 _SHAPE: Final = re.compile(rb'\{"at":".{32}","by":".{36}","data":.+,"prev":".{64}"\}', re.DOTALL)
+_ERASURE_STARTED: Final = permanent_name(ErasureStarted)
 _NO_PREVIOUS: Final = _PREV + GENESIS.encode() + _END
 _NO_TIP: Final = (0, bytes.fromhex(GENESIS))
 _U64: Final = Struct(">q")  # a version is never negative; one that is must not stop the walk
@@ -130,8 +134,8 @@ class LogHead:
 
 @value
 class LostValue:
-    """A personal value whose row in the vault is gone, or under another key, although the key of
-    its subject is still there: nobody was erased, something was removed."""
+    """A personal value that nobody can open any more, as its row in the vault or its key is gone,
+    although the log knows of no erasure since: nobody was erased, something was removed."""
 
     stream_id: UUID
     version: int
@@ -143,7 +147,7 @@ class Verification:
     """What was walked, and what was found. `head` is that of the last good batch.
 
     Records count up to the first bad one. `erased` is information: values that were committed to
-    and can't be read any more, as their keys were destroyed.
+    and can't be read any more, as their keys were destroyed by an erasure that the log tells of.
     """
 
     records: int
@@ -243,6 +247,10 @@ class _Walk:
         self._done = _FIRST - 1
         self.records = self.commands = self.batches = self.sealed = self.erased = 0
         self.lost: list[LostValue] = []
+        self._missing: list[tuple[int, SealedValue]] = []
+        """Values that nobody can open any more, and where they were said."""
+        self._erased_at: dict[tuple[UUID, str], int] = {}
+        """Where an erasure of a subject and class was last begun."""
         self.head: LogHead | None = None
 
     def run(self, progress: Progress) -> Finding | None:
@@ -260,6 +268,7 @@ class _Walk:
                 progress(min(max(self._done, 0), end), end)
         finally:
             pages.close()
+        self._tell_erased_from_lost()
         beyond = _next(self._log, self._done)
         if beyond is not None and beyond[0] <= end:
             return _of(
@@ -465,22 +474,52 @@ class _Walk:
                 return _of(row, Kind.MALFORMED, str(error))
         return None
 
+    def _note_erasure(self, position: int, topic: str, state: bytes) -> None:
+        started = self._log.codec.decode(topic, state).data
+        for retention in started.classes:
+            self._erased_at[started.customer_id, retention.value] = position
+
+    def _tell_erased_from_lost(self) -> None:
+        """What is gone was erased if that was begun after it was said; if need be, after the end of
+        this walk, as others write meanwhile."""
+        after = self._done
+        while any(not self._was_erased(*missing) for missing in self._missing):
+            further = self._log.records(after, _FURTHER)
+            if not further:
+                break
+            after = further[-1][0]
+            for position, _, _, topic, state in further:
+                if topic == _ERASURE_STARTED:
+                    self._note_erasure(position, topic, state)
+        for position, value_ in self._missing:
+            if self._was_erased(position, value_):
+                self.erased += 1
+            else:
+                stream_id, version, name, _, _ = value_
+                self.lost.append(LostValue(stream_id=stream_id, version=version, field=name))
+
+    def _was_erased(self, position: int, value_: SealedValue) -> bool:
+        return self._erased_at.get(value_[3:], _FIRST) > position
+
     def _look_into_vault(self, rows: Sequence[RawRecord]) -> Finding | None:
         committed: list[tuple[UUID, int, str, UUID, str]] = []
+        positions: list[int] = []
         for row in rows:
+            if row[3] == _ERASURE_STARTED:
+                self._note_erasure(row[0], row[3], row[4])
             if row[3] in self._personal:
                 try:
-                    committed += _commitments(self._log.codec, row)
+                    said = list(_commitments(self._log.codec, row))
+                    committed += said
+                    positions += [row[0]] * len(said)
                 except UnreadableEvent as error:
                     return _of(row, Kind.MALFORMED, str(error))
         keys = self._log.data_keys(committed) if committed else ()
-        for (stream_id, version, name, _, _), (used, current) in zip(committed, keys, strict=True):
-            if current is None:
-                self.erased += 1
-            elif used == current:
+        for position, value_, (used, current) in zip(positions, committed, keys, strict=True):
+            if used is not None and used == current:
                 self.sealed += 1
             else:
-                self.lost.append(LostValue(stream_id=stream_id, version=version, field=name))
+                self._missing.append((position, value_))
         return None
 
 
