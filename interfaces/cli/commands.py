@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from interfaces.cli.audit import audit
 from interfaces.cli.clients import clients
 from interfaces.cli.database import migrate, rebuild, status
 from interfaces.cli.documents import documents
 from interfaces.cli.history import replay
 from interfaces.cli.importing import berka, fraud
 from interfaces.cli.proof import verify
+from interfaces.cli.proofs import proofs
 from interfaces.cli.risk import risk
 from interfaces.cli.running import out
 from interfaces.cli.serving import demo, serve, worker
@@ -34,9 +36,11 @@ imports = typer.Typer(help="Bring another bank's history in.", no_args_is_help=T
 databases = typer.Typer(help="The bank's database.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 app.add_typer(databases, name="db")
+app.add_typer(audit, name="audit")
 app.add_typer(risk, name="risk")
 app.add_typer(documents, name="documents")
 app.add_typer(clients, name="clients")
+app.add_typer(proofs, name="proof")
 
 
 @app.callback()
