@@ -169,3 +169,10 @@ class KeyRotation:
             Instruction(command=command, command_id=command_id, actor=actor),
             self._system.bank.execute,
         )
+
+
+def rotating_keys(
+    system: System, clock: Callable[[], datetime]
+) -> AbstractAsyncContextManager[None]:
+    """Until the block ends."""
+    return KeyRotation(system, clock, timedelta(days=system.settings.key_days)).going_on()

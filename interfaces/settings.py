@@ -104,6 +104,9 @@ class Settings(BaseModel):
     that, and where they are. `checkpoints_to` (LEDGERTWIN_CHECKPOINTS_TO) is a folder, meant to be
     of a kind that can be written once, where the latest checkpoint is put each minute.
 
+    `key_days` (LEDGERTWIN_KEY_DAYS) is after how many days the key-encryption key is changed: that
+    long, at most, an old backup can show who was erased since.
+
     `pkcs11_module` (LEDGERTWIN_PKCS11_MODULE), the shared library of an HSM, has the bank's keys in
     its token `pkcs11_token` (LEDGERTWIN_PKCS11_TOKEN, a label) and not in a file of the home;
     `pkcs11_pin` (LEDGERTWIN_PKCS11_PIN) is the user's PIN, or `pkcs11_pin_file`
@@ -136,6 +139,7 @@ class Settings(BaseModel):
     origin: str | None = Field(default=None, pattern=r"^[^\s+\x00-\x1f\x7f]+$")
     witnesses: Path | None = None
     checkpoints_to: Path | None = None
+    key_days: int = Field(default=30, ge=1, le=366)
     pkcs11_module: Path | None = None
     pkcs11_token: str | None = None
     pkcs11_pin: str | None = Field(default=None, repr=False)

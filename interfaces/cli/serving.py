@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -27,8 +28,11 @@ from interfaces.database import open_database
 from interfaces.demo.populate import populate
 from interfaces.demo.risk import shipped_artefact
 from interfaces.demo.year import Story, story
+from interfaces.erasing import erasing
 from interfaces.expiry import expiring
+from interfaces.day_ends import closing_days
 from interfaces.indexing import indexing
+from interfaces.key_rotation import rotating_keys
 from interfaces.risk_updates import updating_risk
 from interfaces.settings import Access, Settings, is_this_machine
 from interfaces.system import System, open_system
@@ -156,8 +160,15 @@ async def _serving(
             indexing(system.indexer),
             updating_risk(system),
             system.sealing.going_on(),
+            closing_days(system),
+            erasing(system, _now),
+            rotating_keys(system, _now),
         ):
             await server.serve(sockets=[listening])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _populate(system: System, told: Story) -> None:

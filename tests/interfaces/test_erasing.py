@@ -1,0 +1,513 @@
+"""A customer who was erased cannot be read anywhere, whatever interrupts it and whatever comes back
+with a backup; and keys change without anybody else noticing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, LiteralString, TypeVar
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import tuple_row
+
+from application.commands import Accepted, Refused
+from application.keystore import UnknownKey
+from application.vault import PersonalRef, VaultKey
+from application.verification import verify
+from domain.card import CardExpiry
+from domain.customer import (
+    CustomerErased,
+    LiftLegalHold,
+    OffboardCustomer,
+    PlaceLegalHold,
+    UpdateContact,
+)
+from domain.erasure import (
+    ApproveErasure,
+    Erasure,
+    ErasureGround,
+    ErasureStage,
+    RequestErasure,
+    SubjectErased,
+)
+from domain.holding import CloseCustomer
+from domain.key_rotation import KEY_EPOCHS_ID, KeyEpochs, RotationStage
+from domain.personal import Retention, Unsealed
+from domain.sensitive import CardNumber
+from interfaces.database import as_application
+from interfaces.erasing import Erasing
+from interfaces.key_rotation import KeyRotation
+from interfaces.settings import Settings
+from interfaces.system import System, open_system
+from tests.application.banking import clerk, state_of, to_know
+
+T = TypeVar("T")
+
+NOW = datetime(2025, 3, 3, 12, tzinfo=UTC)
+TODAY = NOW.date()
+EMAIL = "erase.me@example.org"
+
+
+def told(database: str, home: Path, story: Callable[[System], Awaitable[T]]) -> T:
+    async def tell() -> T:
+        async with open_system(database, Settings(home=home)) as system:
+            return await story(system)
+
+    return asyncio.run(tell())
+
+
+async def obeyed(system: System, *commands: Any) -> None:
+    for command in commands:
+        outcome = await system.bank.execute(command, clerk())
+        assert isinstance(outcome, Accepted), outcome
+
+
+async def introduced(system: System) -> UUID:
+    customer_id = uuid4()
+    contact = UpdateContact(customer_id=customer_id, email=Unsealed(clear=EMAIL))
+    await obeyed(system, *to_know(customer_id), contact)
+    return customer_id
+
+
+async def departed(system: System, on: date = TODAY) -> UUID:
+    customer_id = await introduced(system)
+    offboard = OffboardCustomer(customer_id=customer_id, reason="HE_ASKED", on=on)
+    await obeyed(system, offboard, CloseCustomer(customer_id=customer_id, on=on))
+    return customer_id
+
+
+async def decided(system: System, customer_id: UUID, *classes: Retention) -> UUID:
+    """An erasure that was requested and approved."""
+    erasure_id = uuid4()
+    request = RequestErasure(
+        erasure_id=erasure_id,
+        customer_id=customer_id,
+        ground=ErasureGround.NO_LONGER_NEEDED,
+        maker="clerk",
+        on=NOW.date(),
+        classes=classes or tuple(Retention),
+    )
+    approve = ApproveErasure(erasure_id=erasure_id, approver="officer", on=NOW.date())
+    await obeyed(system, request, approve)
+    return erasure_id
+
+
+async def settled(erasing: Erasing) -> None:
+    """Until there is nothing more to do at once."""
+    while await erasing.step():
+        pass
+
+
+def process(system: System, now: datetime = NOW) -> Erasing:
+    return Erasing(system, lambda: now)
+
+
+def rotation(system: System, now: datetime = NOW) -> KeyRotation:
+    return KeyRotation(system, lambda: now, timedelta(days=30))
+
+
+def erasure(system: System, erasure_id: UUID) -> Erasure:
+    state = state_of(system.log, erasure_id)
+    assert isinstance(state, Erasure)
+    return state
+
+
+def refs(system: System, customer_id: UUID) -> list[PersonalRef]:
+    with psycopg.connect(as_application(system.url), row_factory=tuple_row) as connection:
+        rows = connection.execute(
+            "SELECT version, field FROM ledgertwin.vault_values WHERE stream_id = %s", [customer_id]
+        ).fetchall()
+    return [PersonalRef(stream_id=customer_id, version=v, field=f) for v, f in rows]
+
+
+def read(system: System, wanted: list[PersonalRef]) -> dict[str, str | None]:
+    return {ref.field: text for ref, text in system.vault.open(wanted).items()}
+
+
+def test_of_a_customer_who_stays_contacts_go_and_his_name_stays(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> dict[str, str | None]:
+        customer_id = await introduced(system)
+        before = refs(system, customer_id)
+        await decided(system, customer_id)
+        await settled(process(system))
+        return read(system, before)
+
+    assert told(database, tmp_path, story) == {"name": "Ada Lovelace", "email": None}
+
+
+def test_the_log_says_what_was_destroyed_and_verifies(database: str, tmp_path: Path) -> None:
+    async def story(system: System) -> tuple[Any, Any]:
+        customer_id = await introduced(system)
+        erasure_id = await decided(system, customer_id)
+        await settled(process(system))
+        events = [
+            system.log.codec.decode(r.topic, r.state).data
+            for stream_id in (erasure_id, customer_id)
+            for r in system.log.stream(stream_id)
+        ]
+        assert events[-1] == CustomerErased(erasure_id=erasure_id, classes=(Retention.CONTACT,))
+        (erased,) = [event for event in events if isinstance(event, SubjectErased)]
+        return erased, verify(system.log)
+
+    erased, verified = told(database, tmp_path, story)
+    assert ([key.retention for key in erased.keys], erased.values) == ([Retention.CONTACT], 1)
+    assert (verified.intact, verified.erased, verified.lost) == (True, 1, ())
+
+
+def test_who_was_erased_is_found_by_nothing_any_more(database: str, tmp_path: Path) -> None:
+    async def story(system: System) -> tuple[int, int]:
+        customer_id = await introduced(system)
+        while system.indexer.advance():
+            pass
+        await decided(system, customer_id)
+        with psycopg.connect(as_application(system.url), row_factory=tuple_row) as connection:
+            count = "SELECT count(*) FROM ledgertwin.blind_indexes WHERE field = 'email'"
+            (before,) = connection.execute(count).fetchone() or (0,)
+            await settled(process(system))
+            connection.rollback()
+            while system.indexer.advance():
+                pass
+            (after,) = connection.execute(count).fetchone() or (0,)
+        return before, after
+
+    assert told(database, tmp_path, story) == (1, 0)
+
+
+def test_what_a_customer_says_after_an_erasure_can_be_read_and_outlives_it(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> dict[str, str | None]:
+        customer_id = await introduced(system)
+        await decided(system, customer_id)
+        erasing = process(system)
+        await settled(erasing)
+        again = UpdateContact(customer_id=customer_id, phone=Unsealed(clear="+420 1"))
+        await obeyed(system, again)
+        await settled(erasing)
+        await settled(process(system))  # and one that begins anew
+        return read(system, refs(system, customer_id))
+
+    assert told(database, tmp_path, story) == {"name": "Ada Lovelace", "phone": "+420 1"}
+
+
+def test_a_bank_that_remembers_a_destroyed_key_seals_nothing_with_it(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> dict[str, str | None]:
+        customer_id = await introduced(system)
+        await decided(system, customer_id)
+        # Another process carries it out: this bank has not heard of it.
+        async with open_system(database, Settings(home=tmp_path)) as another:
+            await settled(process(another))
+        again = UpdateContact(customer_id=customer_id, phone=Unsealed(clear="+420 1"))
+        await obeyed(system, again)
+        return read(system, refs(system, customer_id))
+
+    assert told(database, tmp_path, story)["phone"] == "+420 1"
+
+
+@pytest.mark.parametrize("interrupted_after", ["destroying", "purging"])
+def test_an_erasure_that_was_interrupted_is_carried_out_by_who_comes_next(
+    interrupted_after: str, database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> tuple[ErasureStage | None, int]:
+        customer_id = await introduced(system)
+        erasure_id = await decided(system, customer_id)
+        with psycopg.connect(as_application(system.url)) as connection:
+            connection.execute("SELECT ledgertwin.destroy_keys(%s)", [erasure_id])
+            if interrupted_after == "purging":
+                connection.execute("SELECT ledgertwin.purge_values(%s, 100)", [erasure_id])
+        await settled(process(system))
+        events = system.log.stream(erasure_id)
+        erased = system.log.codec.decode(events[-1].topic, events[-1].state).data
+        return erasure(system, erasure_id).stage, erased.values
+
+    assert told(database, tmp_path, story) == (ErasureStage.ERASED, 1)
+
+
+def test_two_processes_erase_once(database: str, tmp_path: Path) -> None:
+    async def story(system: System) -> list[str]:
+        erasure_id = await decided(system, await introduced(system))
+        await asyncio.gather(settled(process(system)), settled(process(system)))
+        return [record.topic for record in system.log.stream(erasure_id)]
+
+    assert told(database, tmp_path, story).count("erasure.subject_erased.v1") == 1
+
+
+def test_nothing_is_destroyed_that_the_log_does_not_say(database: str, tmp_path: Path) -> None:
+    async def story(system: System) -> None:
+        customer_id = await introduced(system)
+        with (
+            psycopg.connect(as_application(system.url)) as connection,
+            pytest.raises(psycopg.Error, match="no such erasure"),
+        ):
+            connection.execute("SELECT ledgertwin.destroy_keys(%s)", [customer_id])
+
+    told(database, tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM ledgertwin.vault_keys",
+        "DELETE FROM ledgertwin.vault_values",
+        "UPDATE ledgertwin.vault_keys SET wrapped = ''",
+        "UPDATE ledgertwin.vault_values SET ciphertext = ''",
+        "DELETE FROM ledgertwin.destroyed_keys",
+        "DELETE FROM ledgertwin.retired_keks",
+    ],
+)
+def test_the_application_itself_can_neither_delete_nor_change_what_is_in_the_vault(
+    statement: LiteralString, database: str
+) -> None:
+    with (
+        psycopg.connect(as_application(database)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)
+
+
+# --- periods and holds ----------------------------------------------------------------------------
+
+
+def test_what_had_to_be_kept_goes_when_its_period_has_ended(database: str, tmp_path: Path) -> None:
+    async def story(system: System) -> tuple[frozenset[Retention], dict[str, str | None]]:
+        customer_id = await departed(system)
+        before = refs(system, customer_id)
+        erasure_id = await decided(system, customer_id)
+        await settled(process(system))
+        assert erasure(system, erasure_id).erased == {Retention.CONTACT}
+        await settled(process(system, NOW + timedelta(days=365 * 7 + 3)))
+        return erasure(system, erasure_id).erased, read(system, before)
+
+    erased, texts = told(database, tmp_path, story)
+    assert erased == {*Retention}
+    assert set(texts.values()) == {None}
+
+
+def test_a_hold_stands_against_what_would_go_by_itself(database: str, tmp_path: Path) -> None:
+    async def story(system: System) -> tuple[frozenset[Retention], frozenset[Retention]]:
+        customer_id = await departed(system)
+        erasure_id = await decided(system, customer_id)
+        await settled(process(system))
+        hold = PlaceLegalHold(
+            customer_id=customer_id,
+            legal_hold_id=uuid4(),
+            reason_code="LITIGATION",
+            legal_basis="a court",
+            maker="counsel",
+            on=NOW.date(),
+        )
+        await obeyed(system, hold)
+        later = NOW + timedelta(days=365 * 7 + 3)
+        await settled(process(system, later))
+        held = erasure(system, erasure_id).erased
+        lift = LiftLegalHold(
+            customer_id=customer_id,
+            legal_hold_id=hold.legal_hold_id,
+            reviewer="counsel",
+            on=later.date(),
+        )
+        await obeyed(system, lift)
+        await settled(process(system, later + timedelta(days=1)))
+        return held, erasure(system, erasure_id).erased
+
+    held, lifted = told(database, tmp_path, story)
+    assert held == {Retention.CONTACT}
+    assert lifted == {*Retention}
+
+
+# --- backups --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def restored(database: str) -> Callable[[Callable[[], None]], str]:
+    """The database as it was before something was done to it."""
+
+    def restore(done: Callable[[], None]) -> str:
+        name, backup = f"/{conninfo_to_dict(database)['dbname']}?", "/backup?"
+        with psycopg.connect(database.replace(name, "/postgres?"), autocommit=True) as server:
+            server.execute("DROP DATABASE IF EXISTS backup")
+            server.execute(f"CREATE DATABASE backup TEMPLATE {name[1:-1]}".encode())
+        done()
+        return database.replace(name, backup)
+
+    return restore
+
+
+def wrapped_key(system: System, customer_id: UUID) -> VaultKey:
+    """What a backup holds of a contact's key."""
+    (row,) = system.log.vault_reader.keys([(customer_id, Retention.CONTACT)])
+    return row
+
+
+def test_an_erasure_is_final_once_no_backup_can_be_opened(database: str, tmp_path: Path) -> None:
+    async def story(system: System) -> None:
+        customer_id = await introduced(system)
+        backup = wrapped_key(system, customer_id)
+        erasure_id = await decided(system, customer_id)
+        erasing = process(system)
+        await settled(erasing)
+        assert erasure(system, erasure_id).stage is ErasureStage.ERASED
+        system.vault.rewrapped(backup)  # whoever has a backup and the keys can still open it
+        await rotation(system, datetime.now(UTC) + timedelta(days=31)).step()
+        await settled(erasing)
+        assert erasure(system, erasure_id).stage is ErasureStage.FINAL
+        with pytest.raises(UnknownKey):
+            system.vault.rewrapped(backup)
+
+    told(database, tmp_path, story)
+
+
+def test_keys_that_come_back_with_a_part_of_a_backup_are_destroyed_again(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> list[PersonalRef]:
+        customer_id = await introduced(system)
+        with psycopg.connect(database) as owner:
+            owner.execute("CREATE TABLE kept_keys AS SELECT * FROM ledgertwin.vault_keys")
+            owner.execute("CREATE TABLE kept_values AS SELECT * FROM ledgertwin.vault_values")
+        await decided(system, customer_id)
+        await settled(process(system))
+        with psycopg.connect(database) as owner:
+            owner.execute(
+                "INSERT INTO ledgertwin.vault_keys SELECT * FROM kept_keys ON CONFLICT DO NOTHING"
+            )
+            owner.execute(
+                "INSERT INTO ledgertwin.vault_values SELECT * FROM kept_values"
+                " ON CONFLICT DO NOTHING"
+            )
+        assert read(system, refs(system, customer_id))["email"] == EMAIL
+        await settled(process(system))
+        return refs(system, customer_id)
+
+    assert [ref.field for ref in told(database, tmp_path, story)] == ["name"]
+
+
+def test_a_backup_from_before_an_erasure_ends_erased(
+    database: str, tmp_path: Path, restored: Callable[[Callable[[], None]], str]
+) -> None:
+    async def introduce(system: System) -> UUID:
+        return await departed(system, date(2010, 1, 1))
+
+    customer_id = told(database, tmp_path, introduce)
+
+    def erase() -> None:
+        async def story(system: System) -> None:
+            await decided(system, customer_id)
+            await settled(process(system))
+            assert refs(system, customer_id) == []
+
+        told(database, tmp_path, story)
+
+    async def serve_again(system: System) -> tuple[int, int, bool]:
+        before = refs(system, customer_id)
+        assert read(system, before)["email"] == EMAIL
+        await settled(process(system))
+        verified = verify(system.log)
+        return len(before), len(refs(system, customer_id)), verified.intact and not verified.lost
+
+    assert told(restored(erase), tmp_path, serve_again) == (2, 0, True)
+
+
+# --- epochs of keys -------------------------------------------------------------------------------
+
+
+def test_a_change_of_keys_is_not_noticed_by_who_reads(database: str, tmp_path: Path) -> None:
+    async def story(system: System) -> None:
+        customer_id = await introduced(system)
+        number = CardNumber("4111111111111111")
+        shown = system.card_vault.take_in(number, CardExpiry(year=2030, month=1), uuid4())
+        before = system.keystore.held()
+        await rotation(system, datetime.now(UTC) + timedelta(days=31)).step()
+        assert not {*before} & {*system.keystore.held()}
+        assert read(system, refs(system, customer_id))["email"] == EMAIL
+        with system.card_vault.number(shown.token).used() as digits:
+            assert digits == b"4111111111111111"
+        await introduced(system)
+
+    told(database, tmp_path, story)
+
+
+def test_keys_change_by_themselves_after_so_many_days_and_not_before(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> tuple[bool, bool]:
+        await introduced(system)
+        held = system.keystore.held()
+        await rotation(system, datetime.now(UTC) + timedelta(days=29)).step()
+        early = system.keystore.held() != held
+        await rotation(system, datetime.now(UTC) + timedelta(days=30, hours=1)).step()
+        return early, system.keystore.held() != held
+
+    assert told(database, tmp_path, story) == (False, True)
+
+
+def test_a_change_of_keys_that_was_interrupted_is_brought_to_its_end(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(system: System) -> tuple[RotationStage | None, dict[str, str | None]]:
+        customer_id = await introduced(system)
+        interrupted = rotation(system, datetime.now(UTC) + timedelta(days=31))
+        monkeypatch.setattr(interrupted.keeper, "rewrap", _interrupted)
+        with pytest.raises(_Interrupted):
+            await interrupted.step()
+        await rotation(system).step()
+        state = state_of(system.log, KEY_EPOCHS_ID)
+        assert isinstance(state, KeyEpochs)
+        return state.stage, read(system, refs(system, customer_id))
+
+    stage, texts = told(database, tmp_path, story)
+    assert stage is RotationStage.DONE
+    assert texts["email"] == EMAIL
+
+
+class _Interrupted(Exception):
+    pass
+
+
+def _interrupted(_: object) -> Any:
+    raise _Interrupted
+
+
+def test_a_change_that_was_asked_for_needs_another_one_to_approve_it(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> tuple[Any, tuple[str, ...], Any, tuple[str, ...]]:
+        await introduced(system)
+        change, rotation_id = rotation(system), uuid4()
+        await change.request(rotation_id, "a disk was replaced", "operator")
+        own = await change.approve(rotation_id, "operator")
+        between = system.keystore.held()
+        another = await change.approve(rotation_id, "officer")
+        return own, between, another, system.keystore.held()
+
+    own, between, another, after = told(database, tmp_path, story)
+    assert isinstance(own, Refused)
+    assert own.code == "MAKER_IS_CHECKER"
+    assert isinstance(another, Accepted)
+    assert len(between) == len(after) == 1
+    assert between != after
+
+
+def test_people_are_known_and_cards_taken_in_while_keys_change(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> list[dict[str, str | None]]:
+        changing = asyncio.create_task(
+            rotation(system, datetime.now(UTC) + timedelta(days=31)).step()
+        )
+        known = []
+        while not changing.done():
+            known.append(await introduced(system))
+        await changing
+        return [read(system, refs(system, customer_id)) for customer_id in known]
+
+    texts = told(database, tmp_path, story)
+    assert texts
+    assert all(each["email"] == EMAIL for each in texts)
