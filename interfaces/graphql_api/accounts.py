@@ -43,8 +43,9 @@ from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.listing import by_id
 from interfaces.graphql_api.mutations import Offered, mutations
-from interfaces.graphql_api.paging import Connection, Cursors, checked_first
+from interfaces.graphql_api.paging import Connection, Cursors
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.scalars import CurrencyCode
 from interfaces.graphql_api.transactions import (
@@ -256,15 +257,9 @@ class AccountQueries:
     async def accounts(
         self, info: Info, first: First, after: After = None, consistency: ReadAtLeast = None
     ) -> Connection[Account]:
-        cursors = Cursors(info.context, "accounts")
-        key = cursors.key(after, UUID)
         await info.context.at_least(consistency)
-        now = await info.context.snapshot()
-        page = await now.page(BALANCES, first=checked_first(first), after=key)
-        nodes = [((row.account_id,), Account.of(row)) for row in page.rows]
-        return cursors.page(
-            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
-        )
+        cursors = Cursors(info.context, "accounts")
+        return await by_id(info.context, cursors, BALANCES, Account.of, first=first, after=after)
 
     @field("What moved on one account, the newest first.")
     async def transactions(  # noqa: PLR0913, PLR0917 -- they are the field's arguments

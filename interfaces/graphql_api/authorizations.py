@@ -49,8 +49,9 @@ from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadA
 from interfaces.graphql_api.fingerprints import fingerprinted
 from interfaces.graphql_api.ids import global_id, uuid_argument
 from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, malformed
+from interfaces.graphql_api.listing import newest
 from interfaces.graphql_api.mutations import Offered, mutations, no_secret
-from interfaces.graphql_api.paging import Connection, Cursors, checked_first
+from interfaces.graphql_api.paging import Connection, Cursors
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import MoneyShown, Node, ReadMeta
@@ -328,19 +329,9 @@ async def authorizations_of(
 ) -> Connection[Authorization]:
     """A page of the authorizations of a card, an account or a customer, the newest first."""
     cursors = Cursors(context, "authorizations", of, id)
-    key = cursors.key(after, int)
-    now = await context.snapshot()
-    page = await now.page_of(
-        AUTHORIZATIONS,
-        of,
-        id,
-        first=checked_first(first),
-        after=key,
-        order=("position",),
-        descending=True,
+    return await newest(
+        context, cursors, AUTHORIZATIONS, Authorization.of, of=(of, id), first=first, after=after
     )
-    nodes = [((row.position,), Authorization.of(row)) for row in page.rows]
-    return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
 
 # --- queries --------------------------------------------------------------------------------------
@@ -370,20 +361,17 @@ class AuthorizationQueries:
     ) -> Connection[Authorization]:
         context = info.context
         following = after_position is not None
-        cursors = Cursors(context, "authorizations", "following" if following else "newest")
-        key = cursors.key(after, int)
         await context.at_least(consistency)
-        now = await context.snapshot()
-        page = await now.page(
+        return await newest(
+            context,
+            Cursors(context, "authorizations", "following" if following else "newest"),
             AUTHORIZATIONS,
+            Authorization.of,
             [Where("position", ">", after_position)] if following else [],
-            first=checked_first(first),
-            after=key,
-            order=("position",),
-            descending=not following,
+            first=first,
+            after=after,
+            following=following,
         )
-        nodes = [((row.position,), Authorization.of(row)) for row in page.rows]
-        return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
 
 # --- commands -------------------------------------------------------------------------------------

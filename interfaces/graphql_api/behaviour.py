@@ -22,6 +22,7 @@ from interfaces.access.masking import Policy
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.errors import BadUserInput
 from interfaces.graphql_api.fields import After, First, field
+from interfaces.graphql_api.listing import newest
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import EventRef, MoneyShown, Node
@@ -681,21 +682,16 @@ class Behaving:
             SignalKind | None, strawberry.argument(description="Only of this kind.")
         ] = None,
     ) -> Connection[Signal]:
-        context = info.context
-        cursors = Cursors(context, "signals", self.uuid, kind)
-        now = await context.snapshot()
-        page = await now.page_of(
+        return await newest(
+            info.context,
+            Cursors(info.context, "signals", self.uuid, kind),
             CUSTOMER_SIGNALS,
-            "customer_id",
-            self.uuid,
+            Signal.of,
             [] if kind is None else [Where("kind", "=", kind)],
-            first=checked_first(first),
-            after=cursors.key(after, int),
-            order=("position",),
-            descending=True,
+            of=("customer_id", self.uuid),
+            first=first,
+            after=after,
         )
-        nodes = [((row.position,), Signal.of(row)) for row in page.rows]
-        return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
     @field("How it behaves.")
     def behaviour(self) -> Behaviour:

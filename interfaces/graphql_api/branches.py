@@ -39,8 +39,9 @@ from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.listing import by_id, newest
 from interfaces.graphql_api.mutations import Offered, mutations
-from interfaces.graphql_api.paging import Connection, Cursors, checked_first
+from interfaces.graphql_api.paging import Connection, Cursors
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import Node, ReadMeta
@@ -156,20 +157,9 @@ class WithVisits:
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[Ticket]:
         cursors = Cursors(info.context, "visits", self.uuid)
-        key = cursors.key(after, int)
-        now = await info.context.snapshot()
-        page = await now.page_of(
-            TICKETS,
-            "customer_id",
-            self.uuid,
-            first=checked_first(first),
-            after=key,
-            order=("position",),
-            descending=True,
-        )
-        nodes = [((row.position,), Ticket.of(row)) for row in page.rows]
-        return cursors.page(
-            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
+        of = ("customer_id", self.uuid)
+        return await newest(
+            info.context, cursors, TICKETS, Ticket.of, of=of, first=first, after=after
         )
 
 
@@ -305,23 +295,15 @@ class Branch(Node):
             TicketStatus | None, strawberry.argument(description="Only those that stand so now.")
         ] = None,
     ) -> Connection[Ticket]:
-        cursors = Cursors(info.context, "tickets", self.uuid)
-        key = cursors.key(after, int)
-        now = await info.context.snapshot()
-        asked = [] if status is None else [Where("status", "=", status)]
-        page = await now.page_of(
+        return await newest(
+            info.context,
+            Cursors(info.context, "tickets", self.uuid),
             TICKETS,
-            "branch_id",
-            self.uuid,
-            asked,
-            first=checked_first(first),
-            after=key,
-            order=("position",),
-            descending=True,
-        )
-        nodes = [((row.position,), Ticket.of(row)) for row in page.rows]
-        return cursors.page(
-            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
+            Ticket.of,
+            [] if status is None else [Where("status", "=", status)],
+            of=("branch_id", self.uuid),
+            first=first,
+            after=after,
         )
 
     @field("How fresh this is.")
@@ -361,15 +343,9 @@ class BranchQueries:
     async def branches(
         self, info: Info, first: First, after: After = None, consistency: ReadAtLeast = None
     ) -> Connection[Branch]:
-        cursors = Cursors(info.context, "branches")
-        key = cursors.key(after, UUID)
         await info.context.at_least(consistency)
-        now = await info.context.snapshot()
-        page = await now.page(BRANCHES, first=checked_first(first), after=key)
-        nodes = [((row.branch_id,), Branch.of(row)) for row in page.rows]
-        return cursors.page(
-            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
-        )
+        cursors = Cursors(info.context, "branches")
+        return await by_id(info.context, cursors, BRANCHES, Branch.of, first=first, after=after)
 
 
 # --- commands -------------------------------------------------------------------------------------

@@ -72,8 +72,9 @@ from interfaces.graphql_api.directives import FOR_READERS, declared
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import derived_id, global_id, uuid_argument
 from interfaces.graphql_api.inputs import Asked, CommandMeta, Given, malformed
+from interfaces.graphql_api.listing import by_id
 from interfaces.graphql_api.mutations import Offered, mutations, no_secret
-from interfaces.graphql_api.paging import Connection, Cursors, checked_first
+from interfaces.graphql_api.paging import Connection, Cursors
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.risk import CardPatterns, patterns_of
 from interfaces.graphql_api.values import MoneyShown, Node, ReadMeta
@@ -247,13 +248,8 @@ async def cards_of(
 ) -> Connection[Card]:
     """A page of a customer's cards, in the order of their ids."""
     cursors = Cursors(context, "cards", customer_id)
-    key = cursors.key(after, UUID)
-    now = await context.snapshot()
-    page = await now.page_of(
-        CARDS, "customer_id", customer_id, first=checked_first(first), after=key
-    )
-    nodes = [((row.card_id,), Card.of(row)) for row in page.rows]
-    return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
+    of = ("customer_id", customer_id)
+    return await by_id(context, cursors, CARDS, Card.of, of=of, first=first, after=after)
 
 
 # --- queries --------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ from interfaces.graphql_api.enums import CustomerKind, CustomerStatus, RiskRatin
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.finding import CustomerFilter, found
 from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.listing import by_id
 from interfaces.graphql_api.loans import WithLoans
 from interfaces.graphql_api.mutations import Offered, mutations
 from interfaces.graphql_api.own_access import WithAccess
@@ -268,17 +269,11 @@ class CustomerQueries:
         consistency: ReadAtLeast = None,
         filter: Filter = None,
     ) -> Connection[Customer]:
-        cursors = Cursors(info.context, "customers")
-        key = cursors.key(after, UUID)
         await info.context.at_least(consistency)
+        cursors = Cursors(info.context, "customers")
         if filter is not None:
             return await _found(info.context, cursors, filter, first, after)
-        now = await info.context.snapshot()
-        page = await now.page(CUSTOMERS, first=checked_first(first), after=key)
-        nodes = [((row.customer_id,), Customer.of(row)) for row in page.rows]
-        return cursors.page(
-            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
-        )
+        return await by_id(info.context, cursors, CUSTOMERS, Customer.of, first=first, after=after)
 
 
 async def _found(

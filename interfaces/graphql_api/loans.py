@@ -28,8 +28,9 @@ from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.listing import newest
 from interfaces.graphql_api.mutations import Offered, mutations
-from interfaces.graphql_api.paging import Connection, Cursors, checked_first
+from interfaces.graphql_api.paging import Connection, Cursors
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import MoneyShown, Node, ReadMeta
@@ -227,20 +228,9 @@ class WithLoans:
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[LoanCase]:
         cursors = Cursors(info.context, "loans", self.uuid)
-        key = cursors.key(after, int)
-        now = await info.context.snapshot()
-        page = await now.page_of(
-            LOANS,
-            "customer_id",
-            self.uuid,
-            first=checked_first(first),
-            after=key,
-            order=("position",),
-            descending=True,
-        )
-        nodes = [((row.position,), LoanCase.of(row)) for row in page.rows]
-        return cursors.page(
-            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
+        of = ("customer_id", self.uuid)
+        return await newest(
+            info.context, cursors, LOANS, LoanCase.of, of=of, first=first, after=after
         )
 
     @field("What it vouches for, or has vouched for, the newest first.")
@@ -248,20 +238,9 @@ class WithLoans:
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[Guarantee]:
         cursors = Cursors(info.context, "guarantees", self.uuid)
-        key = cursors.key(after, int)
-        now = await info.context.snapshot()
-        page = await now.page_of(
-            GUARANTEES,
-            "guarantor_id",
-            self.uuid,
-            first=checked_first(first),
-            after=key,
-            order=("position",),
-            descending=True,
-        )
-        nodes = [((row.position,), Guarantee.of(row)) for row in page.rows]
-        return cursors.page(
-            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
+        of = ("guarantor_id", self.uuid)
+        return await newest(
+            info.context, cursors, GUARANTEES, Guarantee.of, of=of, first=first, after=after
         )
 
 
@@ -300,21 +279,11 @@ class LoanQueries:
         ] = None,
         consistency: ReadAtLeast = None,
     ) -> Connection[LoanCase]:
-        cursors = Cursors(info.context, "loan cases")
-        key = cursors.key(after, int)
         await info.context.at_least(consistency)
-        now = await info.context.snapshot()
-        page = await now.page(
-            LOANS,
-            [] if stage is None else [Where("stage", "=", stage)],
-            first=checked_first(first),
-            after=key,
-            order=("position",),
-            descending=True,
-        )
-        nodes = [((row.position,), LoanCase.of(row)) for row in page.rows]
-        return cursors.page(
-            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
+        cursors = Cursors(info.context, "loan cases")
+        asked = [] if stage is None else [Where("stage", "=", stage)]
+        return await newest(
+            info.context, cursors, LOANS, LoanCase.of, asked, first=first, after=after
         )
 
 

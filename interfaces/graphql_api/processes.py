@@ -24,8 +24,9 @@ from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.errors import BadUserInput
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.listing import newest
 from interfaces.graphql_api.mutations import Offered, mutations
-from interfaces.graphql_api.paging import Connection, Cursors, checked_first
+from interfaces.graphql_api.paging import Connection, Cursors
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import Node, ReadMeta
@@ -206,22 +207,15 @@ class ProcessTwin:
     ) -> Connection[ProcessInstance]:
         if stage is not None and stage not in STAGES[self.process]:
             raise BadUserInput(f"{self.process} has the stages {', '.join(STAGES[self.process])}")
-        cursors = Cursors(info.context, "instances", self.process)
-        key = cursors.key(after, int)
-        now = await info.context.snapshot()
-        page = await now.page_of(
+        return await newest(
+            info.context,
+            Cursors(info.context, "instances", self.process),
             PROCESSES,
-            "process",
-            self.process,
+            ProcessInstance.of,
             [] if stage is None else [Where("stage", "=", stage)],
-            first=checked_first(first),
-            after=key,
-            order=("position",),
-            descending=True,
-        )
-        nodes = [((row.position,), ProcessInstance.of(row)) for row in page.rows]
-        return cursors.page(
-            nodes, has_more=page.has_more, after=after, meta=await info.context.meta()
+            of=("process", self.process),
+            first=first,
+            after=after,
         )
 
     @field("How fresh this is.")

@@ -11,6 +11,7 @@ from interfaces.access.caller import Scope
 from interfaces.graphql_api.context import Info
 from interfaces.graphql_api.fields import After, First, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id
+from interfaces.graphql_api.listing import newest
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.part import Part
 from interfaces.graphql_api.scalars import Position
@@ -110,14 +111,11 @@ class ReadQueries:
         self, info: Info, first: First, after: After = None, consistency: ReadAtLeast = None
     ) -> Connection[UnusualReading]:
         context = info.context
-        cursors = Cursors(context, "unusual readings")
-        key = cursors.key(after, int)
         await context.at_least(consistency)
-        page = await (await context.snapshot()).page(
-            UNUSUAL_READS, first=checked_first(first), after=key, descending=True
+        cursors = Cursors(context, "unusual readings")
+        return await newest(
+            context, cursors, UNUSUAL_READS, UnusualReading.of, first=first, after=after
         )
-        nodes = [((row.position,), UnusualReading.of(row)) for row in page.rows]
-        return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
 
 async def _reads(

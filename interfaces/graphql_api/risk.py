@@ -29,8 +29,9 @@ from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.enums import RiskBand
 from interfaces.graphql_api.fields import After, AfterPosition, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.ids import global_id, uuid_argument
+from interfaces.graphql_api.listing import newest
 from interfaces.graphql_api.mutations import Offered, mutations
-from interfaces.graphql_api.paging import Connection, Cursors, checked_first
+from interfaces.graphql_api.paging import Connection, Cursors
 from interfaces.graphql_api.part import Part, by_uuid
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import MoneyShown, Node, ReadMeta
@@ -155,19 +156,10 @@ async def alerts_of(
 ) -> Connection[FraudAlert]:
     """A page of a customer's alerts, the newest first."""
     cursors = Cursors(context, "alerts", customer_id)
-    key = cursors.key(after, int)
-    now = await context.snapshot()
-    page = await now.page_of(
-        FRAUD_ALERTS,
-        "customer_id",
-        customer_id,
-        first=checked_first(first),
-        after=key,
-        order=("position",),
-        descending=True,
+    of = ("customer_id", customer_id)
+    return await newest(
+        context, cursors, FRAUD_ALERTS, FraudAlert.of, of=of, first=first, after=after
     )
-    nodes = [((row.position,), FraudAlert.of(row)) for row in page.rows]
-    return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
 
 # --- profiles -------------------------------------------------------------------------------------
@@ -526,13 +518,7 @@ async def _model(context: Context, artefact_sha256: str | None) -> RiskModel | N
 
 async def _models(context: Context, first: int, after: str | None) -> Connection[RiskModel]:
     cursors = Cursors(context, "models")
-    key = cursors.key(after, int)
-    now = await context.snapshot()
-    page = await now.page(
-        RISK_MODELS, first=checked_first(first), after=key, order=("position",), descending=True
-    )
-    nodes = [((row.position,), RiskModel.of(row)) for row in page.rows]
-    return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
+    return await newest(context, cursors, RISK_MODELS, RiskModel.of, first=first, after=after)
 
 
 # --- queries --------------------------------------------------------------------------------------
@@ -576,25 +562,22 @@ class RiskQueries:
     ) -> Connection[FraudAlert]:
         context = info.context
         following = after_position is not None
-        cursors = Cursors(context, "alerts", "following" if following else "newest")
-        key = cursors.key(after, int)
         await context.at_least(consistency)
-        now = await context.snapshot()
         asked = (
             ("status", "=", status),
             ("severity", "=", severity),
             ("position", ">", after_position),
         )
-        page = await now.page(
+        return await newest(
+            context,
+            Cursors(context, "alerts", "following" if following else "newest"),
             FRAUD_ALERTS,
+            FraudAlert.of,
             [Where(*condition) for condition in asked if condition[2] is not None],
-            first=checked_first(first),
-            after=key,
-            order=("position",),
-            descending=not following,
+            first=first,
+            after=after,
+            following=following,
         )
-        nodes = [((row.position,), FraudAlert.of(row)) for row in page.rows]
-        return cursors.page(nodes, has_more=page.has_more, after=after, meta=await context.meta())
 
     @field("The risk policy as it stands; null if nothing was ever said of it.")
     async def risk_policy(self, info: Info, consistency: ReadAtLeast = None) -> RiskPolicy | None:
