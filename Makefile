@@ -35,7 +35,7 @@ run: install
 	@$(BIN)/ledgertwin demo
 
 test: install
-	@$(BIN)/python -m pytest --cov
+	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
 
 lint: install
 	@$(BIN)/ruff check
