@@ -66,6 +66,11 @@ class Seals:
         self._witnessed = 0
         self._witnessed_note: Note | None = None
 
+    @property
+    def witnessed(self) -> Note | None:
+        """The latest checkpoint that enough witnesses have cosigned, as of the last `stand`."""
+        return self._witnessed_note
+
     def put(self, latest: Note | None, folder: Path) -> None:
         """Put the latest checkpoint into a folder, and the latest one that is witnessed: as
         `<size>` and `<size>.witnessed`. What is there is left as it is."""

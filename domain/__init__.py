@@ -21,6 +21,7 @@ from domain.authorizing import (
 from domain.branch import Branch
 from domain.card import Card, issue_card, replace_card
 from domain.customer import Customer
+from domain.day_end import DayEnds
 from domain.decision import Handler, handlers_of
 from domain.erasure import (
     Erasure,
@@ -68,6 +69,7 @@ AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
     RetentionPolicy,
     Erasure,
     KeyEpochs,
+    DayEnds,
 )
 """Every aggregate of the bank: what records, replays and verifies knows them from here alone.
 

@@ -17,6 +17,7 @@ from application.commands import CommandAccepted, CommandRefused
 from application.event_log import EventLog, open_log
 from application.finding import BlindIndexes, Indexer
 from application.keystore import Custodian, KeystoreError, LocalKeystore, read_private
+from application.proving import Prover
 from application.risk_desk import RiskDesk
 from application.sealing import Sealer, Signer
 from application.seals import Seals
@@ -55,6 +56,7 @@ class System:
     sealer: Sealer
     sealing: Sealing
     sealed: Sealed
+    prover: Prover
 
 
 def bank_codec() -> Codec:
@@ -136,6 +138,7 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                 sealed = sealed_by(settings, keystore)
                 signer = Signer(keystore, sealed.verifier.name, last_checkpoint(settings))
                 sealer = Sealer(log, pool.connection, signer)
+                seals = Seals(pool.connection, sealed.policy)
                 yield System(
                     settings=settings,
                     url=url,
@@ -153,11 +156,12 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                     sealer=sealer,
                     sealing=Sealing(
                         sealer,
-                        Seals(pool.connection, sealed.policy),
+                        seals,
                         Witnessing(pool.connection, sealer.tree, sealed.policy),
                         settings.checkpoints_to,
                     ),
                     sealed=sealed,
+                    prover=Prover(log, pool.connection, sealer.tree, seals),
                 )
     finally:
         log.close()

@@ -92,6 +92,7 @@ from domain.customer import (
     RegisterCustomer,
     SubmitKycEvidence,
 )
+from domain.day_end import CloseDay
 from domain.erasure import (
     ApproveErasure,
     ContinueErasure,
@@ -529,7 +530,7 @@ AT_A_BRANCH = (
     *(RecordNoShow, TransferTicket),
 )
 
-AROUND = (RecordReads, PushEvent, AssignSegment)
+AROUND = (RecordReads, PushEvent, AssignSegment, CloseDay)
 """What happens beside accounts and cards, and says nothing of them: the bank is not asked for it
 among everything else, of which it would only leave less."""
 

@@ -23,6 +23,7 @@ from domain.authorizing import Proof
 from domain.branch import Branch
 from domain.card import Card, CardExpiry, Only
 from domain.customer import Customer
+from domain.day_end import DAY_ENDS, DayEnds
 from domain.key_rotation import KEY_EPOCHS_ID, KeyEpochs
 from domain.loan import LoanCase
 from domain.money import MINOR_MAX, Money
@@ -58,6 +59,7 @@ POOLS: dict[Any, tuple[UUID, ...]] = {
     AccessJournal: (reads_by("reader"),),
     RetentionPolicy: (RETENTION_POLICY_ID,),
     KeyEpochs: (KEY_EPOCHS_ID,),
+    DayEnds: (DAY_ENDS,),
 }
 """The ids of each aggregate."""
 

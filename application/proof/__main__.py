@@ -1,4 +1,5 @@
-"""`python -m application.proof FOLDER`: verify an exported log, with Python and `cryptography`."""
+"""`python -m application.proof FOLDER`: verify an exported log, with Python and `cryptography`;
+`python -m application.proof --proof FILE`: one proof, which needs no export."""
 
 import argparse
 import json
@@ -10,6 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from application.proof.bundles import Known, StateUnreadable, verify_bundles
+from application.proof.evidence import ProofUnreadable, prove
 from application.proof.export import Export, ExportUnreadable
 from application.proof.note import NoteInvalid, Verifier
 from application.proof.policy import Policy, PolicyInvalid
@@ -25,13 +27,26 @@ from application.proof.telling import (
 from application.proof.verify import EXIT_CODES, Problem
 
 UNREADABLE: Final = 2
-UNREADABLE_AS: Final = (ExportUnreadable, PolicyInvalid, NoteInvalid, StateUnreadable, OSError)
+UNREADABLE_AS: Final = (
+    ExportUnreadable,
+    NoteInvalid,
+    OSError,
+    PolicyInvalid,
+    ProofUnreadable,
+    StateUnreadable,
+    UnicodeDecodeError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 if the log is what was signed; else a code for what is wrong."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if (asked.folder is None) is (asked.proof is None):
+        parser.error("name a folder, or a file by --proof")
     try:
+        if asked.proof is not None:
+            return _proof(asked)
         export = Export(asked.folder)
         data, words = _verified_stream(asked, export) if asked.stream else _verified(asked, export)
     except Problem as problem:
@@ -80,7 +95,10 @@ def _parser() -> argparse.ArgumentParser:
         "signed. Exit codes: 0 verified, 2 nothing could be verified, and "
         + ", ".join(f"{code} {kind}" for kind, code in EXIT_CODES.items()),
     )
-    parser.add_argument("folder", type=Path, help="the export")
+    parser.add_argument("folder", type=Path, nargs="?", help="the export")
+    parser.add_argument(
+        "--proof", type=Path, metavar="FILE", help="verify this proof: it takes --key or --policy"
+    )
     parser.add_argument(
         "--since",
         type=Path,
@@ -116,10 +134,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _policy(asked: argparse.Namespace, export: Export) -> Policy:
+def _proof(asked: argparse.Namespace) -> int:
+    if asked.policy is None and asked.key is None:
+        raise PolicyInvalid("a proof brings no key: give the bank's by --key, or a --policy")
+    proven = prove(
+        asked.proof.read_bytes(),
+        _policy(asked, None),
+        since=[path.read_bytes() for path in asked.since],
+    )
+    data = {
+        "verified": True,
+        "proves": proven.proves,
+        "origin": proven.checkpoint.origin,
+        "records": proven.checkpoint.size,
+        **proven.told,
+    }
+    _say(asked.json, data, f"verified: {proven.words}")
+    return 0
+
+
+def _policy(asked: argparse.Namespace, export: Export | None) -> Policy:
     if asked.policy is not None:
         return Policy.parse(asked.policy.read_text())
-    return Policy(Verifier.parse(asked.key or export.key))
+    return Policy(Verifier.parse(asked.key or (export.key if export is not None else "")))
 
 
 def _whose_key(asked: argparse.Namespace) -> str:

@@ -25,12 +25,12 @@ from interfaces.cli.running import (
     run,
 )
 from interfaces.database import open_database
+from interfaces.day_ends import closing_days
 from interfaces.demo.populate import populate
 from interfaces.demo.risk import shipped_artefact
 from interfaces.demo.year import Story, story
 from interfaces.erasing import erasing
 from interfaces.expiry import expiring
-from interfaces.day_ends import closing_days
 from interfaces.indexing import indexing
 from interfaces.key_rotation import rotating_keys
 from interfaces.risk_updates import updating_risk
