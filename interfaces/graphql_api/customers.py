@@ -21,7 +21,9 @@ from domain.customer import (
     ChangeRiskRating,
     ExpireKyc,
     GrantConsent,
+    LiftLegalHold,
     OffboardCustomer,
+    PlaceLegalHold,
     RegisterCustomer,
     RejectKyc,
     RequestMoreKyc,
@@ -37,6 +39,7 @@ from domain.holding import (
     RestrictCustomer,
 )
 from domain.restriction import Direction
+from interfaces.access.caller import Scope
 from interfaces.access.masking import Policy
 from interfaces.graphql_api import accounts, cards
 from interfaces.graphql_api.answers import Answer, Showing
@@ -46,6 +49,7 @@ from interfaces.graphql_api.branches import WithVisits
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.enums import CustomerKind, CustomerStatus, RiskRating, Segment
+from interfaces.graphql_api.erasures import WithErasures
 from interfaces.graphql_api.fields import After, First, Id, ReadAtLeast, field
 from interfaces.graphql_api.finding import CustomerFilter, found
 from interfaces.graphql_api.ids import global_id, uuid_argument
@@ -106,7 +110,9 @@ class CustomerRestriction:
 @strawberry.type(
     description="A person or a business that the bank deals with.", directives=FOR_READERS
 )
-class Customer(Behaving, WithHistory, WithReads, WithLoans, WithVisits, WithAccess, Node):
+class Customer(
+    Behaving, WithHistory, WithReads, WithLoans, WithVisits, WithErasures, WithAccess, Node
+):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")
     kind: CustomerKind = strawberry.field(description="Whether it is a person or a business.")
@@ -333,6 +339,8 @@ GLOSSARY = {
     "scope": "What it is limited to.",
     "reason": "Why.",
     "restriction_id": "The restriction.",
+    "legal_hold_id": "The hold.",
+    "review_on": "When somebody has to look whether it is still needed.",
     "direction": "What is forbidden.",
     "reason_code": "Why. Never shown to the customer.",
     "legal_basis": "By which law or contract.",
@@ -389,6 +397,15 @@ CustomerMutations = mutations(
         LiftCustomerRestriction: Offered(
             description="Lift one restriction of a customer, and with it that of the accounts.",
             given=("restriction_id",),
+        ),
+        PlaceLegalHold: Offered(
+            description="Forbid to erase anything of a customer, whoever asks.",
+            needs=Scope.ADMIN,
+            made=("legal_hold_id",),
+            given=("review_on",),
+        ),
+        LiftLegalHold: Offered(
+            description="Lift one legal hold.", needs=Scope.ADMIN, given=("legal_hold_id",)
         ),
         OffboardCustomer: Offered(description="Begin to part with a customer."),
         CloseCustomer: Offered(description="End dealing with a customer who has no account left."),

@@ -16,6 +16,9 @@ from application.commands import Origin, Outcome
 from domain import HANDLERS
 from domain.access import RecordReads
 from domain.aggregate import permanent_name
+from domain.erasure import ContinueErasure, FinaliseErasure, RecordErased, RepeatErasure
+from domain.key_rotation import KeyEpochs
+from domain.retention import RetentionPolicy
 from domain.sensitive import Sensitive
 from domain.value import changed, value
 from interfaces.access.caller import Scope
@@ -252,8 +255,15 @@ def answered(context: Context, answer: Answer, outcome: Outcome, subjects: Seque
     return answer.success(receipt=receipt, subjects=tuple(subjects))
 
 
-BY_THE_BANK_ITSELF: Final[frozenset[type[Any]]] = frozenset({RecordReads})
-"""Commands that nobody can give: they are steps that the bank takes by itself."""
+BY_THE_BANK_ITSELF: Final[frozenset[type[Any]]] = frozenset(
+    {
+        RecordReads,
+        *(ContinueErasure, RecordErased, FinaliseErasure, RepeatErasure),
+        *(*RetentionPolicy.commands, *KeyEpochs.commands),
+    }
+)
+"""Commands that no client can give: they are steps that the bank takes by itself, or decisions that
+are given at the command line, by who has its keys."""
 
 MUTATIONS: Final[dict[str, Mutation]] = {}
 """Every mutation by the permanent name of its command: how the record of one is answered for."""
