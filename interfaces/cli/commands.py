@@ -10,6 +10,7 @@ import typer
 from interfaces.cli.audit import audit
 from interfaces.cli.clients import clients
 from interfaces.cli.database import migrate, rebuild, status
+from interfaces.cli.doctor import doctor
 from interfaces.cli.documents import documents
 from interfaces.cli.history import replay
 from interfaces.cli.importing import berka, fraud
@@ -56,6 +57,7 @@ app.command()(worker)
 app.command()(replay)
 app.command()(verify)
 app.command()(rebuild)
+app.command()(doctor)
 imports.command()(berka)
 imports.command()(fraud)
 databases.command()(migrate)

@@ -39,7 +39,7 @@ def status(
 ) -> None:
     """Say where the database is and what it holds. Changes nothing."""
     settings = settings_of_a_bank()
-    with _as_it_is(settings) as url:
+    with as_it_is(settings) as url:
         found = _status(url, settings)
     if as_json:
         out.out(json.dumps(found))
@@ -75,7 +75,7 @@ def rebuild(
 
 
 @contextmanager
-def _as_it_is(settings: Settings) -> Iterator[str]:
+def as_it_is(settings: Settings) -> Iterator[str]:
     """The database's URL, without migrating it."""
     if settings.database_url is not None:
         yield settings.database_url

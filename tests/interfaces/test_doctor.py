@@ -1,0 +1,447 @@
+"""Whatever is not as it should be is said, by the check that it belongs to; and nothing else is."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import ConnectionPool
+
+from application.event_log import open_log
+from application.keystore import MASTER_KEY_VARIABLE
+from application.sealing import Sealer, Signer
+from application.vault import Vault
+from interfaces.database import as_application
+from interfaces.database.embedded import EmbeddedPostgres
+from interfaces.database.expected import expected, found
+from interfaces.doctor import Ailment, Severity, clock, durability, examine
+from interfaces.sealing import last_checkpoint, sealed_by
+from interfaces.settings import Settings
+from interfaces.system import bank_codec, new_bank, open_keystore, snapshot_key
+from interfaces.worker import open_runner
+from tests.application.banking import clerk, deposit, opened_account
+from tests.conftest import fresh_database
+from tests.interfaces.cli.ledgertwin import Ledgertwin
+
+MASTER_KEY = "A" * 43 + "="
+PARTS = (
+    "files",
+    "master_key",
+    "migrations",
+    "clock",
+    "durability",
+    "roles",
+    "rights",
+    "triggers",
+    "functions",
+    "keys",
+    "sealing",
+    "read_models",
+    "snapshots",
+)
+
+
+class Patient:
+    """A bank that is well: sealed, shown, its keys held, its master key elsewhere."""
+
+    def __init__(self, url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.url = url
+        self.settings = Settings(home=home)
+        self.monkeypatch = monkeypatch
+        monkeypatch.setenv(MASTER_KEY_VARIABLE, MASTER_KEY)
+        home.chmod(0o700)
+        self.keystore = open_keystore(self.settings)
+        self.business()
+        self.seal()
+        with open_runner(url) as runner:
+            runner.catch_up()
+
+    def business(self) -> None:
+        log = open_log(bank_codec(), url=self.url, snapshot_key=snapshot_key(self.keystore))
+
+        async def some() -> None:
+            async with new_bank(log, Vault(self.keystore, log.vault_reader), self.keystore) as bank:
+                await bank.execute(deposit(await opened_account(bank), 1), clerk())
+
+        try:
+            asyncio.run(some())
+        finally:
+            log.close()
+
+    def seal(self) -> None:
+        log = open_log(bank_codec(), url=self.url)
+        name = sealed_by(self.settings, self.keystore).verifier.name
+        signer = Signer(self.keystore, name, last_checkpoint(self.settings))
+        with ConnectionPool(as_application(self.url), min_size=1, max_size=2) as pool:
+            sealer = Sealer(log, pool.connection, signer)
+            while sealer.advance():
+                pass
+            sealer.sign(datetime.now(UTC))
+        log.close()
+
+    def __call__(self, *statements: LiteralString) -> None:
+        with psycopg.connect(self.url, autocommit=True) as owner:
+            for statement in statements:
+                owner.execute(statement)
+
+    def ailments(self) -> Mapping[str, Sequence[Ailment]]:
+        """Of the checks that found something."""
+        examined = examine(self.url, self.settings)
+        return {each.check: each.ailments for each in examined if each.ailments}
+
+
+@pytest.fixture
+def patient(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+    return Patient(database, tmp_path, monkeypatch)
+
+
+def test_nothing_is_said_of_a_bank_that_is_well(patient: Patient) -> None:
+    assert patient.ailments() == {}
+    assert tuple(each.check for each in examine(patient.url, patient.settings)) == PARTS
+
+
+LOG_OFF = "ALTER TABLE ledgertwin.bank_events DISABLE TRIGGER ALL"
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
+ILLS: Mapping[str, tuple[Sequence[LiteralString], str, Severity, str]] = {
+    "a trigger is off": (
+        ["ALTER TABLE ledgertwin.bank_events DISABLE TRIGGER bank_events_never_change"],
+        "triggers",
+        ERROR,
+        "bank_events_never_change of ledgertwin.bank_events is switched off",
+    ),
+    "a trigger is off for replication": (
+        ["ALTER TABLE ledgertwin.tiles ENABLE TRIGGER tiles_only_grow"],
+        "triggers",
+        ERROR,
+        "tiles_only_grow of ledgertwin.tiles is switched off for replication",
+    ),
+    "a trigger is gone": (
+        ["DROP TRIGGER checkpoints_never_change ON ledgertwin.checkpoints"],
+        "triggers",
+        ERROR,
+        "checkpoints_never_change of ledgertwin.checkpoints is gone",
+    ),
+    "a trigger too many": (
+        [
+            (
+                "CREATE TRIGGER spy AFTER INSERT ON ledgertwin.bank_events"
+                " FOR EACH STATEMENT EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+            )
+        ],
+        "triggers",
+        ERROR,
+        "bank_events has a trigger spy that is not",
+    ),
+    "a function that does nothing any more": (
+        [
+            (
+                "CREATE OR REPLACE FUNCTION ledgertwin.refuse_change() RETURNS trigger"
+                " LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+            )
+        ],
+        "functions",
+        ERROR,
+        "ledgertwin.refuse_change is another one",
+    ),
+    "a function too many": (
+        ["CREATE FUNCTION ledgertwin.mend() RETURNS int LANGUAGE sql AS 'SELECT 1'"],
+        "functions",
+        ERROR,
+        "function ledgertwin.mend that is not",
+    ),
+    "a function for everybody": (
+        ["GRANT EXECUTE ON FUNCTION ledgertwin.lock_log() TO PUBLIC"],
+        "functions",
+        ERROR,
+        "everybody may call ledgertwin.lock_log",
+    ),
+    "a right too many": (
+        ["GRANT DELETE ON ledgertwin.bank_events TO ledgertwin_application"],
+        "rights",
+        ERROR,
+        "ledgertwin_application may DELETE on ledgertwin.bank_events",
+    ),
+    "a right to a column too many": (
+        ["GRANT UPDATE (state) ON ledgertwin.bank_events TO ledgertwin_application"],
+        "rights",
+        ERROR,
+        "ledgertwin_application may UPDATE on ledgertwin.bank_events.state",
+    ),
+    "a right for everybody": (
+        ["GRANT SELECT ON ledgertwin.vault_keys TO PUBLIC"],
+        "rights",
+        ERROR,
+        "everybody may SELECT on ledgertwin.vault_keys",
+    ),
+    "somebody else reads": (
+        ["GRANT SELECT ON ledgertwin.bank_events TO pg_monitor"],
+        "rights",
+        WARNING,
+        "pg_monitor may SELECT on ledgertwin.bank_events",
+    ),
+    "a right too few": (
+        ["REVOKE SELECT ON ledgertwin.vault_keys FROM ledgertwin_application"],
+        "rights",
+        ERROR,
+        "ledgertwin_application has not the right to SELECT on ledgertwin.vault_keys",
+    ),
+    "a table of the application's own": (
+        ["ALTER TABLE ledgertwin.writing OWNER TO ledgertwin_application"],
+        "roles",
+        ERROR,
+        "writing belongs to ledgertwin_application",
+    ),
+    "records that nothing seals": (
+        [
+            LOG_OFF,
+            (
+                "INSERT INTO ledgertwin.bank_events"
+                " (originator_id, originator_version, topic, state)"
+                " SELECT gen_random_uuid(), 1, topic,"
+                " convert_to(replace(convert_from(state, 'UTF8'), '{\"at\":\"20', '{\"at\":\"19'),"
+                " 'UTF8') FROM ledgertwin.bank_events LIMIT 1"
+            ),
+            "ALTER TABLE ledgertwin.bank_events ENABLE ALWAYS TRIGGER bank_events_never_change",
+            "ALTER TABLE ledgertwin.bank_events ENABLE ALWAYS TRIGGER bank_events_one_at_a_time",
+            "UPDATE ledgertwin.projections SET position = position + 1",
+        ],
+        "sealing",
+        WARNING,
+        "no checkpoint covers",
+    ),
+    "a database that was set back": (
+        [
+            "ALTER TABLE ledgertwin.merkle_log DISABLE TRIGGER ALL",
+            "UPDATE ledgertwin.merkle_log SET size = size - 1",
+            "ALTER TABLE ledgertwin.merkle_log ENABLE ALWAYS TRIGGER merkle_log_only_grows",
+            "ALTER TABLE ledgertwin.merkle_log ENABLE ALWAYS TRIGGER merkle_log_never_goes",
+        ],
+        "sealing",
+        ERROR,
+        "records were signed, and the tree has",
+    ),
+    "a tree that is another one": (
+        [
+            "ALTER TABLE ledgertwin.tiles DISABLE TRIGGER ALL",
+            "UPDATE ledgertwin.tiles SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1)",
+            "ALTER TABLE ledgertwin.tiles ENABLE ALWAYS TRIGGER tiles_only_grow",
+            "ALTER TABLE ledgertwin.tiles ENABLE ALWAYS TRIGGER tiles_never_go",
+        ],
+        "sealing",
+        ERROR,
+        "the tree does not begin with",
+    ),
+    "a read model that is behind": (
+        [
+            "UPDATE ledgertwin.projections SET position = 0 WHERE name = 'balance'",
+            LOG_OFF,
+            (
+                "UPDATE ledgertwin.bank_events SET state = convert_to(replace(convert_from(state,"
+                " 'UTF8'), '{\"at\":\"20', '{\"at\":\"19'), 'UTF8')"
+            ),
+            "ALTER TABLE ledgertwin.bank_events ENABLE ALWAYS TRIGGER bank_events_never_change",
+            "ALTER TABLE ledgertwin.bank_events ENABLE ALWAYS TRIGGER bank_events_one_at_a_time",
+        ],
+        "read_models",
+        WARNING,
+        "the read model balance is",
+    ),
+    "a read model that is not there": (
+        ["DELETE FROM ledgertwin.projections WHERE name = 'balance'"],
+        "read_models",
+        WARNING,
+        "the read model balance is not built",
+    ),
+    "a snapshot of what is not there": (
+        ["INSERT INTO ledgertwin.snapshots VALUES (gen_random_uuid(), 9, '', '', '')"],
+        "snapshots",
+        ERROR,
+        "1 snapshots are of records that are not in the log",
+    ),
+    "a data key under a lost key": (
+        ["UPDATE ledgertwin.vault_keys SET kek_id = 'kek-1-lost'"],
+        "keys",
+        ERROR,
+        "wrapped under kek-1-lost",
+    ),
+    "old keys": (
+        ["UPDATE ledgertwin.vault_keys SET created_at = now() - interval '40 days'"],
+        "keys",
+        WARNING,
+        "40 days old",
+    ),
+    "a migration that is missing": (
+        [
+            (
+                "DELETE FROM ledgertwin.migrations"
+                " WHERE number = (SELECT max(number) FROM ledgertwin.migrations)"
+            )
+        ],
+        "migrations",
+        ERROR,
+        "1 migrations are to be applied",
+    ),
+    "an edited migration": (
+        ["UPDATE ledgertwin.migrations SET checksum = 'x' WHERE number = 3"],
+        "migrations",
+        ERROR,
+        "applied with another text",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def well(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
+    home = tmp_path_factory.mktemp("well")
+    with pytest.MonkeyPatch.context() as patch, fresh_database(postgres) as url:
+        yield Patient(url, home, patch)
+
+
+@pytest.mark.parametrize("ill", ILLS)
+def test_it_is_said_that_there_is(well: Patient, postgres: EmbeddedPostgres, ill: str) -> None:
+    statements, check, severity, said = ILLS[ill]
+    name = conninfo_to_dict(well.url)["dbname"]
+    with fresh_database(postgres, str(name)) as url:
+        with psycopg.connect(url, autocommit=True) as owner:
+            for statement in statements:
+                owner.execute(statement)
+        examined = examine(url, well.settings)
+    said_of = [(e.check, a.severity) for e in examined for a in e.ailments]
+    assert said_of == [(check, severity)], examined
+    (ailment,) = (a for e in examined for a in e.ailments)
+    assert said in ailment.said
+
+
+@pytest.mark.parametrize(
+    ("power", "without", "said"),
+    [
+        ("SUPERUSER", "NOSUPERUSER", "ledgertwin_application: superuser"),
+        ("LOGIN", "NOLOGIN", "ledgertwin_application: may log in"),
+        ("BYPASSRLS", "NOBYPASSRLS", "ledgertwin_application: bypasses row security"),
+    ],
+)
+def test_a_role_that_can_do_more_is_named(
+    well: Patient, power: LiteralString, without: LiteralString, said: str
+) -> None:
+    """Roles are the whole server's, so what was given is taken again."""
+    well("ALTER ROLE ledgertwin_application " + power)
+    try:
+        (ailment,) = well.ailments()["roles"]
+    finally:
+        well("ALTER ROLE ledgertwin_application " + without)
+    assert said in ailment.said
+
+
+def test_a_superuser_of_a_server_of_others_is_named(well: Patient) -> None:
+    given = well.settings.but(database_url=well.url)
+    (roles,) = (e for e in examine(well.url, given) if e.check == "roles")
+    assert [a.severity for a in roles.ailments] == [Severity.WARNING]
+
+
+# --- files and keys -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("keystore", 0o640), ("last_checkpoint", 0o664), (".", 0o770)]
+)
+def test_a_file_that_is_open_to_others_is_named(patient: Patient, name: str, mode: int) -> None:
+    path = patient.settings.home / name
+    path.chmod(mode)
+    assert [str(path) in a.said for a in patient.ailments()["files"]] == [True]
+
+
+def test_a_master_key_beside_its_keystore_is_named(patient: Patient) -> None:
+    beside = patient.settings.home / "master.key"
+    beside.write_text(MASTER_KEY)
+    beside.chmod(0o600)
+    (ailment,) = patient.ailments()["master_key"]
+    assert (ailment.severity, str(beside) in ailment.said) == (Severity.WARNING, True)
+
+
+def test_keys_that_cannot_be_opened_are_named(patient: Patient) -> None:
+    patient.monkeypatch.setenv(MASTER_KEY_VARIABLE, "B" * 43 + "=")
+    assert [a.severity for a in patient.ailments()["keys"]] == [Severity.ERROR]
+
+
+def test_a_lost_file_of_the_last_checkpoint_is_named(patient: Patient) -> None:
+    last_checkpoint(patient.settings).unlink()
+    (ailment,) = patient.ailments()["sealing"]
+    assert "keeps the last one, is gone" in ailment.said
+
+
+def test_a_changed_file_of_the_last_checkpoint_is_named(patient: Patient) -> None:
+    kept = last_checkpoint(patient.settings)
+    kept.write_bytes(kept.read_bytes().replace(b"\n", b"\n1", 1))
+    (ailment,) = patient.ailments()["sealing"]
+    assert "not what was written there" in ailment.said
+
+
+# --- the server -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+        ("synchronous_commit", "off"),
+        ("data_checksums", "off"),
+        ("ignore_checksum_failure", "on"),
+        ("autovacuum", "off"),
+        ("session_replication_role", "replica"),
+    ],
+)
+def test_a_setting_that_loses_or_hides_something_is_named(name: str, setting: str) -> None:
+    (ailment,) = durability({"fsync": "on", name: setting})
+    assert ailment.said.startswith(f"{name} is {setting}: ")
+
+
+def test_the_settings_are_those_of_the_database(patient: Patient) -> None:
+    with psycopg.connect(patient.url, autocommit=True) as owner:
+        name = owner.info.dbname
+        owner.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off'.encode())
+    assert [a.severity for a in patient.ailments()["durability"]] == [Severity.ERROR]
+
+
+def test_clocks_that_differ_are_said(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = time.time
+    monkeypatch.setattr(time, "time", lambda: there() + timedelta(minutes=1).total_seconds())
+    with psycopg.connect(patient.url, autocommit=True) as connection:
+        (ailment,) = clock(connection)
+    assert "differ by 60.0 s" in ailment.said or "differ by 59.9 s" in ailment.said
+
+
+# --- what there must be is what the migrations say ------------------------------------------------
+
+
+def test_what_the_migrations_say_is_understood(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        assert found(connection) == expected()
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def told(home: Path, url: str, *arguments: str) -> tuple[int, str]:
+    ended = Ledgertwin(home, LEDGERTWIN_DATABASE_URL=url, LEDGERTWIN_MASTER_KEY=MASTER_KEY).run(
+        "doctor", *arguments
+    )
+    return ended.returncode, ended.stdout
+
+
+def test_the_exit_code_says_how_bad_it_is(patient: Patient) -> None:
+    code, said = told(patient.settings.home, patient.url, "--json")
+    checks = json.loads(said)["checks"]
+    # The tests' server is one that is given, and they enter it as its superuser.
+    assert (code, [name for name in checks if checks[name]]) == (3, ["roles"])
+    patient("ALTER TABLE ledgertwin.bank_events DISABLE TRIGGER ALL")
+    code, said = told(patient.settings.home, patient.url)
+    assert code == 4
+    assert "triggers: error: the trigger bank_events_never_change" in said
+    assert "files: as it should be" in said
