@@ -49,7 +49,8 @@ class Bench:
         self.log = log
         self.url = url
         self.signer = Signer(KEYSTORE, ORIGIN, kept)
-        self.sealer = Sealer(log, pool.connection, self.signer)
+        self.connect = pool.connection
+        self.sealer = Sealer(log, self.connect, self.signer)
         self.tree = self.sealer.tree
 
     def deposits(self, number: int) -> None:
