@@ -58,7 +58,7 @@ class KeyRotation:
     def __init__(self, system: System, clock: Callable[[], datetime], every: timedelta) -> None:
         self._system = system
         self._clock = clock
-        self._every = every
+        self.every = every
         self.keeper = KeyEpochsKeeper(
             system.keystore,
             system.vault,
@@ -100,7 +100,7 @@ class KeyRotation:
         return Epoch(epochs, len(records), since)
 
     def is_due(self, epoch: Epoch, now: datetime) -> bool:
-        return epoch.since is not None and now - epoch.since >= self._every
+        return epoch.since is not None and now - epoch.since >= self.every
 
     async def request(self, rotation_id: UUID, reason: str, maker: str) -> Outcome | None:
         """Ask for one; somebody else has to approve it."""

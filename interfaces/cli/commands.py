@@ -12,6 +12,7 @@ from interfaces.cli.clients import clients
 from interfaces.cli.database import migrate, rebuild, status
 from interfaces.cli.doctor import doctor
 from interfaces.cli.documents import documents
+from interfaces.cli.erasing import erasures, keys, retention
 from interfaces.cli.history import replay
 from interfaces.cli.importing import berka, fraud
 from interfaces.cli.proof import verify
@@ -41,6 +42,9 @@ app.add_typer(audit, name="audit")
 app.add_typer(risk, name="risk")
 app.add_typer(documents, name="documents")
 app.add_typer(clients, name="clients")
+app.add_typer(erasures, name="erasure")
+app.add_typer(keys, name="keys")
+app.add_typer(retention, name="retention")
 app.add_typer(proofs, name="proof")
 
 
