@@ -8,7 +8,8 @@ has the database may have changed, and if it was changed, nothing fits.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, Self
 from uuid import UUID
 
 import psycopg
@@ -16,10 +17,16 @@ from psycopg import Connection
 
 from application.proof.bundles import BUNDLE
 from application.proof.merkle import HASH_BYTES
+from application.proof.note import Checkpoint, Note
 from application.proof.tiles import Tile, TileMissing
 from application.proof.verify import Entry
 
 _FIRST: Final = -(2**63)
+_LATEST: Final = (
+    "SELECT note, array(SELECT line FROM ledgertwin.cosignatures AS c"
+    " WHERE c.size = checkpoints.size ORDER BY witness) FROM ledgertwin.checkpoints"
+    " ORDER BY size DESC LIMIT 1"
+)
 _KEPT: Final = (
     "SELECT count(*) FROM ledgertwin.vault_values AS sealed"
     " WHERE EXISTS (SELECT FROM ledgertwin.vault_keys AS key WHERE key.dek_id = sealed.dek_id)"
@@ -27,14 +34,23 @@ _KEPT: Final = (
 
 
 class SealedLog:
-    """The first `size` records, which a checkpoint covers, and the tree's tiles."""
+    """The first records, which the checkpoint in `note` covers, and the tree's tiles. `note` is
+    None, and there are no records, if none was signed."""
 
-    def __init__(self, url: str, size: int) -> None:
+    def __init__(self, url: str, note: Note | None) -> None:
         self._url = url
-        self._size = size
+        self._size = 0 if note is None else Checkpoint.parse(note.text).size
+        self.note = note
+
+    @classmethod
+    def latest(cls, url: str) -> Self:
+        """Under the latest checkpoint."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            row = connection.execute(_LATEST).fetchone()
+        return cls(url, None if row is None else Note.parse((row[0] + "".join(row[1])).encode()))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_url": self._url, "_size": self._size}
+        return {"_url": self._url, "_size": self._size, "note": self.note}
 
     def records(self, number: int) -> Sequence[Entry]:
         """Those of one bundle, and whatever else stands between its first and its last one."""
@@ -61,9 +77,18 @@ class SealedLog:
             binary=True,
         )
         for position, *entry in rows.fetchall():
-            leaf = self._leaf(position)
-            if leaf < self._size:
+            leaf = self.leaf_of(position)
+            if leaf is not None:
                 yield leaf, Entry(*entry)
+
+    def leaf_of(self, position: int) -> int | None:
+        """The index of the leaf of the record there; None of what the checkpoint does not cover."""
+        found = bisect_right(self._runs, position, key=itemgetter(1)) - 1
+        if found < 0:
+            raise TileMissing(f"which leaf stands at position {position} is not known")
+        first_leaf, first_position = self._runs[found]
+        leaf = first_leaf + position - first_position
+        return leaf if leaf < self._size else None
 
     def tile(self, tile: Tile) -> bytes:
         """TileMissing."""
@@ -102,14 +127,6 @@ class SealedLog:
             raise TileMissing(f"where leaf {leaf} stands is not known")
         first_leaf, first_position = self._runs[found]
         return first_position + leaf - first_leaf
-
-    def _leaf(self, position: int) -> int:
-        positions = [first_position for _, first_position in self._runs]
-        found = bisect_right(positions, position) - 1
-        if found < 0:
-            raise TileMissing(f"which leaf stands at position {position} is not known")
-        first_leaf, first_position = self._runs[found]
-        return first_leaf + position - first_position
 
     def close(self) -> None:
         self._connection.close()

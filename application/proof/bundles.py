@@ -48,8 +48,8 @@ BUNDLE: Final = 1 << LEVEL
 
 STATE: Final = "ledgertwin-verified/1"
 _TIP: Final = Struct(">16sQ32s")
-_COMMITMENT: Final = re.compile(rb'"commitment":"')
-"""No text in JSON can hold this: its quotes would be escaped."""
+_COMMITMENT: Final = re.compile(rb'"retention":"[a-z_]+","commitment":"')
+"""As a personal value is stored. No text in JSON can hold this: its quotes would be escaped."""
 _PREV: Final = re.compile(rb',"prev":"([0-9a-f]{64})"}\Z')
 
 

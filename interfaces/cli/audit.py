@@ -31,6 +31,7 @@ from application.proof.telling import (
 from application.proof.verify import EXIT_CODES, Kind, Problem
 from application.sealed_log import SealedLog
 from application.sealing import Tree
+from interfaces.cli.audit_history import explain, replay, trail
 from interfaces.cli.running import MISUSED, Failed, err, out, progress, settings_of_a_bank
 from interfaces.database import as_application, open_database
 from interfaces.sealing import sealed_by
@@ -38,6 +39,9 @@ from interfaces.settings import Settings
 from interfaces.system import bank_codec, has_keys, open_keystore
 
 audit = typer.Typer(help="What an auditor asks.", no_args_is_help=True)
+audit.command()(replay)
+audit.command()(trail)
+audit.command()(explain)
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -155,15 +159,15 @@ def _read_from(folder: Path | None, key: str | None, policy: Path | None) -> Ite
         yield _Read(export.checkpoint, believed or Policy(Verifier.parse(export.key)), export)
         return
     settings = settings_of_a_bank() if believed else _settings_with_keys()
-    with open_database(settings) as url, _connections(url) as pool:
-        latest = Tree(pool.connection).latest()
-        if latest is None:
+    with (
+        open_database(settings) as url,
+        closing(SealedLog.latest(as_application(url))) as source,
+    ):
+        if source.note is None:
             raise Failed("no checkpoint has been signed yet: the log is sealed while it is served")
         if believed is None:
             believed = Policy(sealed_by(settings, open_keystore(settings)).verifier)
-        size = int(latest.text.split("\n")[1])
-        with closing(SealedLog(as_application(url), size)) as source:
-            yield _Read(str(latest).encode(), believed, source)
+        yield _Read(str(source.note).encode(), believed, source)
 
 
 def _all(

@@ -48,7 +48,7 @@ def replay(
     That is the customer's accounts, and whatever began by naming the customer or, if it named no
     customer, one of the accounts.
     """
-    stream_id = _uuid(id)
+    stream_id = id_of(id)
     settings = settings_of_a_bank()
     with open_database(settings) as url:
         log = open_log(bank_codec(), url=url)
@@ -57,13 +57,13 @@ def replay(
             records = history_of(log, stream_id)
             if not records:
                 raise Failed(f"nothing is recorded under {stream_id}")
-            for told in _told(records, log.codec, vault):
-                out.out(json.dumps(_as_json(told)) if as_json else _as_line(told))
+            for told in told_of(records, log.codec, vault):
+                out.out(json.dumps(as_json_of(told)) if as_json else as_line(told))
         finally:
             log.close()
 
 
-def _uuid(text: str) -> UUID:
+def id_of(text: str) -> UUID:
     """A plain UUID, or an id as GraphQL shows it."""
     with suppress(ValueError):
         return UUID(text)
@@ -115,7 +115,7 @@ def _names(event: Any, customer: UUID, accounts: Set[UUID]) -> bool:
     return getattr(event, "account_id", None) in accounts
 
 
-def _told(records: Iterable[StoredRecord], codec: Codec, vault: Vault | None) -> Iterator[Told]:
+def told_of(records: Iterable[StoredRecord], codec: Codec, vault: Vault | None) -> Iterator[Told]:
     for stored in records:
         envelope = codec.decode(stored.topic, stored.state)
         refs = [
@@ -127,7 +127,7 @@ def _told(records: Iterable[StoredRecord], codec: Codec, vault: Vault | None) ->
         yield Told(stored=stored, envelope=envelope, personal=personal)
 
 
-def _as_json(told: Told) -> dict[str, Any]:
+def as_json_of(told: Told) -> dict[str, Any]:
     """What is stored, as it is stored; an opened text stands beside its commitment."""
     stored = told.stored
     said = json.loads(stored.state)
@@ -146,25 +146,25 @@ def _as_json(told: Told) -> dict[str, Any]:
     }
 
 
-def _as_line(told: Told) -> str:
+def as_line(told: Told) -> str:
     stored, event = told.stored, told.envelope.data
     when = told.envelope.at.strftime("%Y-%m-%d %H:%M:%S")
-    facts = "  ".join(_facts(event, told.personal))
+    said = "  ".join(facts(event, told.personal))
     where = f"{str(stored.stream_id)[:8]} v{stored.version}"
-    return f"{stored.position:>9}  {when}  {where:<15} {stored.topic:<32} {facts}".rstrip()
+    return f"{stored.position:>9}  {when}  {where:<15} {stored.topic:<32} {said}".rstrip()
 
 
-def _facts(event: Any, personal: Mapping[str, str | None]) -> Iterator[str]:
+def facts(event: Any, personal: Mapping[str, str | None]) -> Iterator[str]:
     """The fields that say something, in words."""
     for field in fields(event):
         fact = getattr(event, field.name)
         if field.name in personal:
             yield f"{field.name}={personal[field.name] or '(erased)'}"
         elif fact not in (None, (), "", {}):
-            yield f"{field.name}={_in_words(fact)}"
+            yield f"{field.name}={in_words(fact)}"
 
 
-def _in_words(fact: Any) -> str:
+def in_words(fact: Any) -> str:
     match fact:
         case Personal():
             words = f"(sealed {fact.commitment[:12]})"
@@ -175,7 +175,7 @@ def _in_words(fact: Any) -> str:
         case date():
             words = fact.isoformat()
         case tuple():
-            words = "[" + ", ".join(map(_in_words, fact)) + "]"
+            words = "[" + ", ".join(map(in_words, fact)) + "]"
         case _:
             words = str(fact)
     return words

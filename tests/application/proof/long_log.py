@@ -24,7 +24,9 @@ def entries(number: int, streams: int = 1000) -> Iterator[Entry]:
     for index in range(number):
         which = index % streams
         version, prev = tips.get(which, (0, "0" * 64))
-        said = f'{{"commitment":"{index:064x}"}}' if index % 8 == 0 else f'{{"n":{index}}}'
+        said = f'{{"n":{index}}}'
+        if index % 8 == 0:
+            said = f'{{"retention":"identity","commitment":"{index:064x}"}}'
         state = f'{{"at":"2025-01-01T00:00:00.000000+00:00","data":{said},"prev":"{prev}"}}'
         entry = Entry(UUID(int=which + 1).bytes, version + 1, b"test.counted.v1", state.encode())
         tips[which] = (version + 1, leaf_hash(entry.bytes_).hex())
