@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,6 @@ def _proof_lines(file: bytes) -> list[str]:
 
 
 def _decoded(extra: str) -> str:
-    from base64 import b64decode
-
     text = b64decode(extra).decode()
     record = json.loads(text).get("record", {})
     state = record.get("state", "")
