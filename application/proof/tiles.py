@@ -9,6 +9,7 @@ kept and served by anybody; whoever has the tiles believes none of them before t
 give is that of a checkpoint.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -18,6 +19,10 @@ WIDTH: Final = 256
 _HEIGHT: Final = 8
 _LEVELS_MAX: Final = 8
 """2^64 leaves."""
+_PLACES_MAX: Final = 2**56
+_PATH: Final = re.compile(
+    r"tile/([0-7])/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII
+)
 
 
 class Tile(NamedTuple):
@@ -37,6 +42,19 @@ class Tile(NamedTuple):
         place = "/".join([*(f"x{group}" for group in groups[:-1]), groups[-1]])
         partial = f".p/{self.width}" if self.width != WIDTH else ""
         return f"tile/{self.level}/{place}{partial}"
+
+    @classmethod
+    def parse(cls, path: str) -> "Tile":
+        """The tile of such a path; TileMissing if there can be none of it."""
+        found = _PATH.fullmatch(path)
+        if found is None:
+            raise TileMissing(path)
+        level, place, width = found.groups()
+        tile = cls(int(level), int(place.replace("x", "").replace("/", "")), int(width or WIDTH))
+        # There is one way to write it.
+        if tile.path != path or tile.width > WIDTH or tile.place >= _PLACES_MAX:
+            raise TileMissing(path)
+        return tile
 
 
 class TileMissing(Exception):

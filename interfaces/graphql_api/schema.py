@@ -31,6 +31,7 @@ from interfaces.graphql_api import (
     ledger,
     loans,
     processes,
+    proofs,
     reads,
     risk,
     signals,
@@ -69,6 +70,7 @@ PARTS: Final[tuple[Part, ...]] = (
     processes.PART,
     ledger.PART,
     reads.PART,
+    proofs.PART,
     subscriptions.PART,
 )
 """Everything that the API shows and does. A new aggregate is a module beside these, and a line."""

@@ -274,3 +274,50 @@ PROBLEMS: Final[dict[int, dict[str, Any]]] = {
     501: _problem(501, "NOT_INSTALLED", "training needs ledgertwin[lab]"),
     503: _problem(503, "UNAVAILABLE", "the database is away: retry", retryable=True),
 }
+
+RECORD_STANDING: Final[dict[str, Any]] = {
+    "position": "20291",
+    "state": "SEALED",
+    "sealedUpTo": "20300",
+    "witnessedUpTo": "20211",
+}
+
+CHECKPOINT_TEXT: Final = (
+    "bank.example/log\n2\n5Sy/xSC0kPL4xu6Jp9ihSCRhpJTyyb3dmNAV4fLDEVk=\n\n"
+    "— bank.example/log "
+    "Kgs8UGZ1bmN0aW9ucyBvZiBhbiBleGFtcGxlIHRoYXQgbm9ib2R5IGhhcyBzaWduZWQgYW5kIHRoYXQ=\n"
+)
+
+SIGNED_CHECKPOINT: Final[dict[str, Any]] = {
+    "origin": "bank.example/log",
+    "size": "2",
+    "root": "e52cbfc520b490f2f8c6ee89a7d8a1482461a494f2c9bddd98d015e1f2c31159",
+    "text": CHECKPOINT_TEXT,
+    "signatures": ["bank.example/log"],
+}
+
+INCLUSION_PROOF: Final[dict[str, Any]] = {
+    "index": "0",
+    "leafHash": "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "path": ["96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"],
+    "file": "c2sp.org/tlog-proof@v1\nindex 0\n"
+    "lqKW0iTyhcZ77pPDD4owkVfw2qNdxbh+QQt4YwoJz8c=\n\n" + CHECKPOINT_TEXT,
+    "checkpoint": SIGNED_CHECKPOINT,
+}
+
+CONSISTENCY_PROOF: Final[dict[str, Any]] = {
+    "since": "1",
+    "path": ["96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"],
+    "file": "old 1\nlqKW0iTyhcZ77pPDD4owkVfw2qNdxbh+QQt4YwoJz8c=\n\n" + CHECKPOINT_TEXT,
+    "checkpoint": SIGNED_CHECKPOINT,
+}
+
+COMPLETENESS_PROOF: Final[dict[str, Any]] = {
+    "streamId": "c3a9dc0c-7d8b-5c4f-9a6a-0f9d7e1b2a34",
+    "day": "2026-01-05",
+    "position": "20291",
+    "version": 12,
+    "hash": "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "file": '{"format": "ledgertwin-completeness/1"}',
+    "checkpoint": SIGNED_CHECKPOINT,
+}

@@ -14,7 +14,7 @@ from interfaces.graphql_api.context import Serving
 from interfaces.graphql_api.errors import UNAVAILABLE
 from interfaces.graphql_api.schema import BankSchema
 from interfaces.problems import KNOWN, status_of
-from interfaces.rest_api import alerts, branches, customers, events, training
+from interfaces.rest_api import alerts, branches, customers, events, proofs, training
 from interfaces.rest_api.answering import (
     JSON,
     malformed_response,
@@ -29,6 +29,7 @@ ROUTERS: Final = (
     events.router,
     alerts.router,
     branches.router,
+    proofs.router,
     training.router,
 )
 

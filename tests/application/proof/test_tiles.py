@@ -123,3 +123,31 @@ def test_a_node_that_is_not_whole_is_in_no_tile(held: dict[tuple[int, int], byte
 def test_a_tile_that_was_cut_short_is_missing() -> None:
     with pytest.raises(TileMissing, match="has not 5 hashes"):
         Tiled(5, lambda _: bytes(4 * 32)).node(0, 0)
+
+
+@pytest.mark.parametrize(
+    "tile", [Tile(0, 0), Tile(0, 0, 1), Tile(3, 999), Tile(1, 1000, 255), Tile(7, 1234067)]
+)
+def test_a_path_leads_to_its_tile(tile: Tile) -> None:
+    assert Tile.parse(tile.path) == tile
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "tile/0/0",
+        "tile/8/000",
+        "tile/0/x000/000",
+        "tile/0/1000",
+        "tile/0/000.p/0",
+        "tile/0/000.p/256",
+        "tile/0/000.p/300",
+        "tile/0/000/",
+        "tile/0/../000",
+        "tile/0/x999/x999/x999/x999/x999/x999/999",
+    ],
+)
+def test_another_path_leads_nowhere(path: str) -> None:
+    with pytest.raises(TileMissing):
+        Tile.parse(path)
