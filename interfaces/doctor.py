@@ -18,7 +18,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from application.event_log import APPLICATION_ROLE
+from application.event_log import APPLICATION_ROLE, WORKER_ROLE
 from application.keystore import (
     MASTER_KEY_FILE,
     MASTER_KEY_VARIABLE,
@@ -305,7 +305,8 @@ def roles(connection: Connection[Any], *, external: bool) -> Ailments:
         "SELECT member.rolname, held.rolname FROM pg_auth_members AS m"
         " JOIN pg_roles AS member ON member.oid = m.member"
         " JOIN pg_roles AS held ON held.oid = m.roleid"
-        " WHERE member.rolname LIKE 'ledgertwin\\_%'"
+        " WHERE starts_with(member.rolname, %s) AND (member.rolname, held.rolname) <> (%s, %s)",
+        [_OWN_ROLES, APPLICATION_ROLE, WORKER_ROLE],
     ).fetchall()
     for role, held in members:
         yield error(f"{role} has all that {held} may do", f"REVOKE {held} FROM {role}")

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from application.event_log import LogUnavailable, open_log
-from interfaces.database import as_application
+from application.event_log import WORKER_ROLE, LogUnavailable, open_log
+from interfaces.database import as_worker
 from interfaces.logs import begin_logging, log_format
 from interfaces.settings import InvalidSettings, Settings
 from interfaces.system import bank_codec
@@ -33,9 +33,9 @@ _LONG_LIFE: Final = 30.0
 @contextmanager
 def open_runner(url: str) -> Iterator[Runner]:
     """What keeps, and rebuilds, every read model of the bank at `url`."""
-    log = open_log(bank_codec(), url=url)
+    log = open_log(bank_codec(), url=url, role=WORKER_ROLE)
     try:
-        yield Runner(as_application(url), log, PROJECTIONS, unavailable=(LogUnavailable,))
+        yield Runner(as_worker(url), log, PROJECTIONS, unavailable=(LogUnavailable,))
     finally:
         log.close()
 

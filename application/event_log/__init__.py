@@ -22,10 +22,17 @@ from application.event_log.log import (
     Stream,
     Writer,
 )
-from application.event_log.postgres import APPLICATION_ROLE, open_log
+from application.event_log.postgres import (
+    APPLICATION_ROLE,
+    READER_ROLE,
+    WORKER_ROLE,
+    open_log,
+)
 
 __all__ = [
     "APPLICATION_ROLE",
+    "READER_ROLE",
+    "WORKER_ROLE",
     "Append",
     "Batch",
     "ChainBroken",

@@ -57,6 +57,8 @@ from application.risk_models import PostgresRiskModels, RiskModels
 from application.vault import PostgresVaultReader, VaultReader
 
 APPLICATION_ROLE: Final = "ledgertwin_application"
+READER_ROLE: Final = "ledgertwin_reader"
+WORKER_ROLE: Final = "ledgertwin_worker"
 SCHEMA: Final = "ledgertwin"
 POLL_SECONDS: Final = 1.0
 """How long a follower that was told of nothing waits before it looks by itself."""
@@ -481,17 +483,19 @@ def open_log(
     *,
     url: str | None = None,
     snapshot_key: bytes = b"",
+    role: str = APPLICATION_ROLE,
 ) -> EventLog:
     """The log that the library's environment variables name (in memory by default), or, with a
     `url`, the one in that PostgreSQL database. The tables are there already: see migrations.
 
     `snapshot_key` (up to 64 bytes) seals snapshots: those sealed with another key are not believed.
     Whoever decides on snapshots must give a secret one; without it they are only checked for
-    accidents.
+    accidents. `role` is whose rights the database gives: who only reads or follows the log takes
+    another one.
     """
     settings = dict(env or {})
     if url is not None:
-        settings |= _postgres_settings(url)
+        settings |= _postgres_settings(url, role)
     factory: InfrastructureFactory[Any] = InfrastructureFactory.construct(
         Environment("bank", settings)
     )
@@ -500,7 +504,7 @@ def open_log(
     return EventLog(codec, factory.application_recorder())
 
 
-def _postgres_settings(url: str) -> dict[str, str]:
+def _postgres_settings(url: str, role: str) -> dict[str, str]:
     """A connection URL as the library wants it. POSTGRES_ENABLE_DB_FUNCTIONS is never set: the
     library's own function takes no table lock, and followers miss records."""
     given = {key: str(item) for key, item in conninfo_to_dict(url).items() if item is not None}
@@ -508,7 +512,7 @@ def _postgres_settings(url: str) -> dict[str, str]:
     # A plan is kept from the days when a table was empty, and reading all of it the cheapest way,
     # until somebody analyses the table; nothing that is asked of the log is best answered so.
     options = (
-        f"-c role={APPLICATION_ROLE} -c default_transaction_isolation=read\\ committed"
+        f"-c role={role} -c default_transaction_isolation=read\\ committed"
         " -c enable_seqscan=off"
     )
     return {

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from application.event_log import open_log
+from application.event_log import READER_ROLE, open_log
 from application.verification import (
     Finding,
     Kind,
@@ -43,7 +43,7 @@ def verify(
     settings = settings_of_a_bank()
     with open_database(settings) as url:
         key = _snapshot_key(settings)
-        log = open_log(bank_codec(), url=url, snapshot_key=key or b"")
+        log = open_log(bank_codec(), url=url, snapshot_key=key or b"", role=READER_ROLE)
         try:
             with progress() as bar:
                 walk = bar.add_task("verifying", total=None)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from application.event_log import APPLICATION_ROLE
+from application.event_log import APPLICATION_ROLE, READER_ROLE, WORKER_ROLE
 from interfaces.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from interfaces.database.migrate import MigrationError, migrate
 from interfaces.settings import Settings
@@ -18,6 +18,8 @@ __all__ = [
     "EmbeddedPostgresError",
     "MigrationError",
     "as_application",
+    "as_reader",
+    "as_worker",
     "open_database",
 ]
 
@@ -30,8 +32,24 @@ class DatabaseUnreachable(Exception):
 
 def as_application(url: str) -> str:
     """The same database, entered in the application's role, which may not change history."""
+    return _in_role(url, APPLICATION_ROLE)
+
+
+def as_reader(url: str) -> str:
+    """The same database, entered in the role of who audits: it reads what proves the log, nothing
+    that is personal, and writes nothing."""
+    return _in_role(url, READER_ROLE)
+
+
+def as_worker(url: str) -> str:
+    """The same database, entered in the role of who keeps the read models: it neither adds to the
+    log nor reads the vault."""
+    return _in_role(url, WORKER_ROLE)
+
+
+def _in_role(url: str, role: str) -> str:
     options = conninfo_to_dict(url).get("options") or ""
-    return make_conninfo(url, options=f"{options} -c role={APPLICATION_ROLE}".strip())
+    return make_conninfo(url, options=f"{options} -c role={role}".strip())
 
 
 @contextmanager

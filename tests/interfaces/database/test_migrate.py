@@ -54,7 +54,8 @@ def test_a_database_of_a_newer_ledgertwin_is_refused(database: str) -> None:
 
 def test_a_user_who_may_do_it_need_not_be_the_administrator(empty_database: str) -> None:
     with _user(empty_database) as (name, url):
-        _run(empty_database, f"GRANT ledgertwin_application TO {name}")
+        for role in ("application", "reader", "worker"):
+            _run(empty_database, f"GRANT ledgertwin_{role} TO {name}")
         _run(empty_database, f"GRANT CREATE ON DATABASE {_name(empty_database)} TO {name}")
         migrate(url)
         assert _ask(url, "SET ROLE ledgertwin_application", "SELECT ledgertwin.lock_log()") == ""

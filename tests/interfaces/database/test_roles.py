@@ -1,0 +1,141 @@
+"""Each role of the database can do what its work needs, and no more."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg_pool import ConnectionPool
+
+from application.event_log import READER_ROLE, open_log
+from application.sealing import Sealer, Signer
+from application.tree_verification import verify_tree
+from application.verification import verify
+from interfaces.database import as_application, as_reader, as_worker
+from interfaces.system import bank_codec
+from interfaces.worker import open_runner
+from tests.application.banking import KEYSTORE, bank_over, clerk, deposit, opened_account
+
+
+@pytest.fixture(scope="module")
+def bank(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database with something of everything: records, personal values, a checkpoint."""
+    log = open_log(bank_codec(), url=module_database)
+
+    async def some() -> None:
+        async with bank_over(log) as bank:
+            await bank.execute(deposit(await opened_account(bank), 1), clerk())
+
+    asyncio.run(some())
+    with ConnectionPool(as_application(module_database), min_size=1, max_size=2) as pool:
+        kept = tmp_path_factory.mktemp("signer") / "last_checkpoint"
+        sealer = Sealer(log, pool.connection, Signer(KEYSTORE, "bank.example/log", kept))
+        sealer.advance()
+        sealer.sign(datetime.now(UTC))
+    log.close()
+    return module_database
+
+
+READER_MAY_NOT: tuple[LiteralString, ...] = (
+    "SELECT ciphertext FROM ledgertwin.vault_values",
+    "SELECT nonce FROM ledgertwin.vault_values",
+    "SELECT wrapped FROM ledgertwin.vault_keys",
+    "SELECT * FROM ledgertwin.card_vault",
+    "SELECT * FROM ledgertwin.card_pins",
+    "SELECT * FROM ledgertwin.blind_indexes",
+    "SELECT * FROM ledgertwin.oauth_clients",
+    "SELECT * FROM readmodels.anything",
+    "INSERT INTO ledgertwin.bank_events VALUES (gen_random_uuid(), 1, 't', '', 9)",
+    "INSERT INTO ledgertwin.tiles VALUES (0, 99, '')",
+    "INSERT INTO ledgertwin.cosignatures VALUES (1, 'w', 'l', now())",
+    "UPDATE ledgertwin.merkle_log SET size = 9",
+    "DELETE FROM ledgertwin.snapshots",
+    "DELETE FROM ledgertwin.projections",
+    "TRUNCATE ledgertwin.bank_events",
+    "CREATE TABLE ledgertwin.mine ()",
+    "SELECT ledgertwin.lock_log()",
+)
+WORKER_MAY_NOT: tuple[LiteralString, ...] = (
+    *READER_MAY_NOT[:7],
+    *READER_MAY_NOT[8:13],
+    "SELECT dek_id FROM ledgertwin.vault_keys",
+    "SELECT ledgertwin.lock_log()",
+    "SELECT ledgertwin.destroy_keys(gen_random_uuid())",
+    "CREATE TABLE ledgertwin.mine ()",
+)
+APPLICATION_MAY_NOT: tuple[LiteralString, ...] = (
+    "UPDATE ledgertwin.bank_events SET state = ''",
+    "DELETE FROM ledgertwin.bank_events",
+    "TRUNCATE ledgertwin.bank_events",
+    "INSERT INTO ledgertwin.bank_events VALUES (gen_random_uuid(), 1, 't', '', 9)",
+    "UPDATE ledgertwin.batch_heads SET head = ''",
+    "DELETE FROM ledgertwin.batch_heads",
+    "DELETE FROM ledgertwin.vault_values",
+    "UPDATE ledgertwin.vault_keys SET kek_id = ''",
+    "DELETE FROM ledgertwin.checkpoints",
+    "DELETE FROM ledgertwin.card_vault",
+    "UPDATE ledgertwin.migrations SET checksum = ''",
+    "ALTER TABLE ledgertwin.bank_events DISABLE TRIGGER ALL",
+)
+
+
+def refused(url: str, statement: LiteralString) -> None:
+    with (
+        psycopg.connect(url, autocommit=True) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize("role", ["ledgertwin_reader", "ledgertwin_worker"])
+def test_a_lesser_role_cannot_become_the_application(bank: str, role: str) -> None:
+    with psycopg.connect(bank) as connection:
+        member = connection.execute(
+            "SELECT pg_has_role(%s, 'ledgertwin_application', 'MEMBER')", [role]
+        ).fetchone()
+    assert member == (False,)
+
+
+@pytest.mark.parametrize("statement", READER_MAY_NOT)
+def test_the_reader_may_not(bank: str, statement: LiteralString) -> None:
+    refused(as_reader(bank), statement)
+
+
+@pytest.mark.parametrize("statement", WORKER_MAY_NOT)
+def test_the_worker_may_not(bank: str, statement: LiteralString) -> None:
+    refused(as_worker(bank), statement)
+
+
+@pytest.mark.parametrize("statement", APPLICATION_MAY_NOT)
+def test_the_application_may_not(bank: str, statement: LiteralString) -> None:
+    refused(as_application(bank), statement)
+
+
+def test_the_reader_proves_the_log_and_the_tree(bank: str, tmp_path: Path) -> None:
+    log = open_log(bank_codec(), url=bank, role=READER_ROLE)
+    try:
+        walked = verify(log)
+    finally:
+        log.close()
+    assert (walked.intact, walked.sealed > 0, walked.lost) == (True, True, ())
+    verifier = Signer(KEYSTORE, "bank.example/log", tmp_path / "none").verifier
+    with ConnectionPool(as_reader(bank), min_size=1, max_size=1) as pool:
+        tree = verify_tree(pool.connection, verifier)
+    assert (tree.leaves, tree.checkpoints, tree.first_bad) == (walked.records, 1, None)
+
+
+def test_the_worker_makes_the_read_models_and_the_application_reads_them(bank: str) -> None:
+    with open_runner(bank) as runner:
+        runner.catch_up()
+        runner.rebuild(["balance"])
+    with psycopg.connect(as_application(bank)) as connection:
+        tables = connection.execute(
+            "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'readmodels'"
+        ).fetchall()
+        assert {owner for _, owner in tables} == {"ledgertwin_worker"}
+        for table, _ in tables:
+            name = sql.Identifier("readmodels", table)
+            connection.execute(sql.SQL("SELECT * FROM {}").format(name))
