@@ -16,6 +16,7 @@ from application.event_log import open_log
 from application.exporting import AnotherLog, NothingSealed, export_vault
 from application.exporting import export as export_log
 from application.proof.bundles import Known, StateUnreadable, verify_bundles
+from application.proof.evidence import ProofUnreadable, prove
 from application.proof.export import Export, ExportUnreadable
 from application.proof.note import NoteInvalid, Verifier
 from application.proof.policy import Policy, PolicyInvalid
@@ -45,7 +46,13 @@ audit.command()(explain)
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
-_UNREADABLE: Final = (ExportUnreadable, PolicyInvalid, NoteInvalid, StateUnreadable)
+_UNREADABLE: Final = (
+    ExportUnreadable,
+    NoteInvalid,
+    PolicyInvalid,
+    ProofUnreadable,
+    StateUnreadable,
+)
 _CODES: Final = ", ".join(f"{code} {kind}" for kind, code in EXIT_CODES.items())
 
 
@@ -102,6 +109,10 @@ def verify(  # noqa: PLR0913, PLR0917 -- each is an option
     stream: Annotated[
         UUID | None, typer.Option(help="Only the records of this stream, and their chain.")
     ] = None,
+    proof: Annotated[
+        Path | None,
+        typer.Option(help="Only this proof: of one record, of what was kept, or of one stream."),
+    ] = None,
     key: Annotated[
         str | None, typer.Option(help="The bank's key, as you have it from elsewhere.")
     ] = None,
@@ -124,10 +135,13 @@ def verify(  # noqa: PLR0913, PLR0917 -- each is an option
     and cryptography: python -m application.proof FOLDER.
     """
     try:
-        with _read_from(folder, key, policy) as log:
-            said, words = (
-                _stream(log, stream) if stream else _all(log, since or [], state, processes)
-            )
+        if proof is not None:
+            said, words = _proof(folder, _policy(key, policy), proof, since or [])
+        else:
+            with _read_from(folder, key, policy) as log:
+                said, words = (
+                    _stream(log, stream) if stream else _all(log, since or [], state, processes)
+                )
     except Problem as problem:
         if as_json:
             out.out(json.dumps(told_of_problem(problem)))
@@ -199,6 +213,20 @@ def _stream(log: _Read, stream: UUID) -> tuple[Mapping[str, object], str]:
     if not verified.records:
         raise Failed(f"there is no sealed record of stream {stream}")
     return told_of_stream(verified), stream_in_words(verified)
+
+
+def _proof(
+    folder: Path | None, believed: Policy | None, proof: Path, since: list[Path]
+) -> tuple[Mapping[str, object], str]:
+    """A proof brings all that it needs, but for the key of whoever has signed."""
+    if believed is None and folder is not None:
+        believed = Policy(Verifier.parse(Export(folder).key))
+    if believed is None:
+        settings = _settings_with_keys()
+        believed = Policy(sealed_by(settings, open_keystore(settings)).verifier)
+    proven = prove(proof.read_bytes(), believed, [path.read_bytes() for path in since])
+    said = {"verified": True, "proves": proven.proves, "size": proven.checkpoint.size}
+    return {**said, **proven.told}, f"proven: {proven.words}"
 
 
 def _know_all_events(topics: Mapping[str, int]) -> None:

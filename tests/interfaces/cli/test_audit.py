@@ -2,6 +2,8 @@
 
 import gzip
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import LiteralString
 from uuid import UUID, uuid4
@@ -10,13 +12,19 @@ import psycopg
 import pytest
 from click.testing import Result
 from psycopg import sql
+from psycopg_pool import ConnectionPool
 
-from application.event_log import open_log
+from application.event_log import EventLog, open_log
 from application.event_log.log import Append
 from application.proof.bundles import BUNDLE
 from application.proof.note import Verifier
+from application.proof.policy import Policy
 from application.proof.verify import EXIT_CODES, Kind
+from application.proving import Prover
 from application.record import GENESIS, Record, envelope
+from application.sealing import Tree
+from application.seals import Seals
+from interfaces.database import as_application
 from interfaces.system import bank_codec
 from tests.application.banking import deposit, open_account, register, to_know
 from tests.interfaces.cli.audited import Audited
@@ -248,6 +256,21 @@ def test_a_stream_that_is_not_there_cannot_be_verified(bank: Audited) -> None:
     assert bank.audit("verify", "--stream", uuid4()).exit_code == 1
 
 
+def test_a_proof_is_verified_by_whoever_knows_the_key(bank: Audited, tmp_path: Path) -> None:
+    file = tmp_path / "proof"
+    with _log_of(bank) as log, ConnectionPool(as_application(bank.url), min_size=1) as pool:
+        seals = Seals(pool.connection, Policy(bank.verifier))
+        prover = Prover(log, pool.connection, Tree(pool.connection), seals)
+        file.write_text(str(prover.inclusion(_position(bank, 30), with_record=True)))
+    assert bank.audit("verify", "--proof", file).exit_code == 0
+    told = bank.audit(
+        "verify", "--proof", file, "--key", bank.verifier, "--json", keyless=True
+    ).stdout
+    assert (json.loads(told)["proves"], json.loads(told)["index"]) == ("inclusion", 30)
+    other = Verifier(bank.verifier.name, bytes(range(32)))
+    assert bank.audit("verify", "--proof", file, "--key", other).exit_code not in {0, 1, 2}
+
+
 def test_a_key_that_is_none_is_asked_wrongly(bank: Audited) -> None:
     assert bank.audit("verify", "--key", "nothing").exit_code == 2
 
@@ -262,13 +285,18 @@ def _lines(path: Path) -> list[dict[str, object]]:
 def _lengthen(bank: Audited, records: int, topic: str = "account.activated.v1") -> None:
     """Records of so many streams more, as the bank would write them, sealed."""
     state = envelope(at="2025-01-01T00:00:00.000000+00:00", by="0" * 36, data=b"{}", prev=GENESIS)
+    with _log_of(bank) as log, log.session() as session:
+        session.append(Append([Record(uuid4(), 1, topic, state) for _ in range(records)]))
+    bank.seal()
+
+
+@contextmanager
+def _log_of(bank: Audited) -> Iterator[EventLog]:
     log = open_log(bank_codec(), url=bank.url)
     try:
-        with log.session() as session:
-            session.append(Append([Record(uuid4(), 1, topic, state) for _ in range(records)]))
+        yield log
     finally:
         log.close()
-    bank.seal()
 
 
 def _as_owner(bank: Audited, statement: LiteralString, *given: int | UUID) -> None:
