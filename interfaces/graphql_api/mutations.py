@@ -16,6 +16,7 @@ from application.commands import Origin, Outcome
 from domain import HANDLERS
 from domain.access import RecordReads
 from domain.aggregate import permanent_name
+from domain.day_end import CloseDay
 from domain.erasure import ContinueErasure, FinaliseErasure, RecordErased, RepeatErasure
 from domain.key_rotation import KeyEpochs
 from domain.retention import RetentionPolicy
@@ -258,6 +259,7 @@ def answered(context: Context, answer: Answer, outcome: Outcome, subjects: Seque
 BY_THE_BANK_ITSELF: Final[frozenset[type[Any]]] = frozenset(
     {
         RecordReads,
+        CloseDay,
         *(ContinueErasure, RecordErased, FinaliseErasure, RepeatErasure),
         *(*RetentionPolicy.commands, *KeyEpochs.commands),
     }

@@ -21,6 +21,14 @@ from tests.interfaces.graphql_api.serving import Served, active_customer, follow
 from tests.interfaces.rest_api.resources import code_of, get
 
 NOBODY = str(uuid4())
+PARTS = {
+    "id": NOBODY,
+    "stream": NOBODY,
+    "level": "7",
+    "place": "999",
+    "position": "0",
+    "since": "0",
+}
 BODIES: dict[str, Any] = {"reportEvent": REPORTED["login"], "retrain": {"until": "2018-05-05"}}
 
 
@@ -32,7 +40,7 @@ def described(bank: Served) -> list[tuple[str, str, str, Scope]]:
             if operation["operationId"] == "token":
                 continue  # nobody has a token before he asks for one
             ((scope,),) = [each["oauth"] for each in operation["security"]]
-            path_of_nobody = path.replace("{id}", NOBODY)
+            path_of_nobody = path.format_map(PARTS)
             found.append((operation["operationId"], method, path_of_nobody, Scope(scope)))
     return found
 
