@@ -70,6 +70,17 @@ def test_a_user_without_the_role_is_told_what_the_administrator_must_run(
             migrate(url)
 
 
+def test_a_user_without_the_later_roles_is_told_what_the_administrator_must_run(
+    empty_database: str,
+) -> None:
+    with _user(empty_database) as (name, url):
+        _run(empty_database, f"GRANT ledgertwin_application TO {name}")
+        _run(empty_database, f"GRANT CREATE ON DATABASE {_name(empty_database)} TO {name}")
+        told = f"GRANT ledgertwin_reader, ledgertwin_worker TO {name};"
+        with pytest.raises(MigrationError, match=told):
+            migrate(url)
+
+
 def test_a_user_without_the_right_to_make_schemas_is_told_what_the_administrator_must_run(
     empty_database: str,
 ) -> None:

@@ -1,9 +1,12 @@
 """Each role of the database can do what its work needs, and no more."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import LiteralString
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -14,10 +17,12 @@ from application.event_log import READER_ROLE, open_log
 from application.sealing import Sealer, Signer
 from application.tree_verification import verify_tree
 from application.verification import verify
-from interfaces.database import as_application, as_reader, as_worker
+from interfaces.database import as_application, as_reader, as_worker, open_database
+from interfaces.settings import Settings
 from interfaces.system import bank_codec
 from interfaces.worker import open_runner
 from tests.application.banking import KEYSTORE, bank_over, clerk, deposit, opened_account
+from tests.interfaces.cli.ledgertwin import Ledgertwin
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +144,35 @@ def test_the_worker_makes_the_read_models_and_the_application_reads_them(bank: s
         for table, _ in tables:
             name = sql.Identifier("readmodels", table)
             connection.execute(sql.SQL("SELECT * FROM {}").format(name))
+
+
+# --- whoever logs in with one role alone ----------------------------------------------------------
+
+
+@contextmanager
+def login(url: str, role: str) -> Iterator[str]:
+    """By which somebody comes in who was granted this role and nothing else."""
+    name = f"login_{uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {name} LOGIN IN ROLE {role}".encode())
+        try:
+            yield url.replace("//ledgertwin@", f"//{name}@")
+        finally:
+            owner.execute(f"DROP ROLE {name}".encode())
+
+
+def test_an_auditors_login_verifies_the_log_by_the_command(bank: str, tmp_path: Path) -> None:
+    with login(bank, "ledgertwin_reader") as url:
+        told = Ledgertwin(tmp_path, LEDGERTWIN_DATABASE_URL=url).run("verify")
+    assert told.returncode == 0, told.stderr
+    assert "intact" in told.stdout
+
+
+def test_a_workers_login_keeps_the_read_models(bank: str) -> None:
+    with login(bank, "ledgertwin_worker") as url:
+        with (
+            open_database(Settings(home=Path("/nowhere"), database_url=url)),
+            open_runner(url) as r,
+        ):
+            r.catch_up()
+        refused(url, "SET ROLE ledgertwin_application")
