@@ -79,7 +79,8 @@ def test_an_instance_leads_to_what_it_is(bank: Served, desk: Desk) -> None:
     assert instance["customer"] == {"uuid": desk.customer}
     assert [step["enteredAt"] for step in instance["steps"]] == [at(0), at(1)]
     days = timedelta(days=2).total_seconds()
-    assert instance["secondsUnderWay"] == pytest.approx(days, abs=600)
+    # It began two days before this module was read, which may be long ago when all tests are run.
+    assert days <= instance["secondsUnderWay"] < days + 12 * 3600
     assert instance["secondsUnderWay"] - instance["secondsAtStage"] == pytest.approx(3600, abs=60)
     node = bank.ask(
         "query ($id: ID!) { node(id: $id) { ... on LoanCase { uuid } } }", id=instance["nodeId"]
