@@ -15,6 +15,7 @@ RATIOS: Final[Mapping[str, float]] = {
     "hot_vs_uniform": 0.7,
     "authorizations_vs_transfers": 0.0,
     "verify_vs_limit": 0.5,
+    "sealed_vs_unsealed": 0.0,
     "catch_up_vs_5000": 3.0,
     "deposit_vs_noop": 0.6,
     "twin_vs_fastapi": 0.5,

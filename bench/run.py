@@ -11,7 +11,17 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from bench import authorizations, growth, live, machine, projections, transfers, verification, web
+from bench import (
+    authorizations,
+    growth,
+    live,
+    machine,
+    projections,
+    sealing,
+    transfers,
+    verification,
+    web,
+)
 from bench.findings import RATIOS, Findings
 from bench.measuring import busy_seconds, cpu_of_tree
 from bench.place import Place
@@ -25,6 +35,7 @@ PARTS: Final[Mapping[str, Callable[[Place, Sizes, Tell], Findings]]] = {
     "authorizations": authorizations.measure,
     "projections": projections.measure,
     "verify": verification.measure,
+    "sealing": sealing.measure,
     "graphql": web.measure,
     "live": live.measure,
     "growth": growth.measure,

@@ -65,6 +65,10 @@ class Sealing:
         self._stand = Stand(0, 0)
         self.broken: str | None = None
 
+    def now(self) -> datetime:
+        """The time that is noted with what is signed."""
+        return self._clock()
+
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
         """Until the block ends."""
@@ -103,7 +107,7 @@ class Sealing:
         try:
             more = await asyncio.to_thread(self._sealer.advance)
             if time.monotonic() >= self._sign_at:
-                await asyncio.to_thread(self._sealer.sign, self._clock())
+                await asyncio.to_thread(self._sealer.sign, self.now())
                 self._sign_at = time.monotonic() + SIGN_SECONDS - LOOK_SECONDS
         except BROKEN as broken:
             self.broken = str(broken)
