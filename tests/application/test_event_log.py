@@ -402,20 +402,20 @@ def test_a_follower_is_woken_by_an_append(log: EventLog) -> None:
         appended = time.monotonic()
         append(log, opened(uuid4()))
         waiting.result()
-    assert time.monotonic() - appended < 0.5
+    assert time.monotonic() - appended < 10  # it would have waited for 30 seconds
 
 
 def test_waiting_ends_when_time_is_up(log: EventLog) -> None:
     began = time.monotonic()
     log.wait(0, 0.3)
-    assert 0.2 < time.monotonic() - began < 2
+    assert 0.2 < time.monotonic() - began < 10
 
 
 def test_who_is_behind_does_not_wait(log: EventLog) -> None:
     append(log, opened(uuid4()))
     began = time.monotonic()
     log.wait(0, 30)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 class Follower:

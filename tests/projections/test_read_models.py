@@ -286,13 +286,13 @@ def test_a_reader_waits_for_what_he_has_written(database: str) -> None:
         async with read_models(database) as models:
             head = records[-1].position
             assert not await models.wait_for(head, 0.05)
-            waiting = asyncio.create_task(models.wait_for(head, 10.0))
+            waiting = asyncio.create_task(models.wait_for(head, 60.0))
             await asyncio.sleep(0.05)
             log.add(records[50:])
             await asyncio.to_thread(runner.catch_up)
             began = time.monotonic()
             assert await waiting
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 10
 
     asyncio.run(ask())
 

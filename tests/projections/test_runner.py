@@ -565,7 +565,7 @@ def test_a_runner_that_is_behind_stops_at_once(database: str) -> None:
     began = time.monotonic()
     working.join(timeout=30)
     assert not working.is_alive()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_nothing_is_left_behind_when_a_runner_ends(database: str) -> None:
