@@ -395,7 +395,8 @@ def test_a_snapshot_sealed_with_another_key_is_not_believed(
 # --- following ------------------------------------------------------------------------------------
 
 
-def test_a_follower_is_woken_by_an_append(log: EventLog) -> None:
+def test_a_follower_is_woken_by_an_append(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("application.event_log.postgres.POLL_SECONDS", 30.0)
     with ThreadPoolExecutor() as thread:
         waiting = thread.submit(log.wait, 0, 30.0)
         time.sleep(0.2)
