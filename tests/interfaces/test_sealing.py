@@ -10,10 +10,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from application.proof.note import Verifier, opened
+from application.proof.note import Note, Verifier, opened
+from application.proof.policy import Policy
+from application.proof.witness import Witness
 from interfaces.sealing import sealed_by
 from interfaces.settings import InvalidSettings, Settings
 from interfaces.system import open_keystore
+from tests.application.proof.test_witness import KEY, answering
 from tests.interfaces.graphql_api.serving import Served, served
 
 NO_TREE: LiteralString = (
@@ -104,6 +107,27 @@ def test_a_database_that_was_set_back_is_signed_no_more(database: str, tmp_path:
         connection.execute(NO_TREE)
     with served(database, tmp_path) as bank:
         assert comes_true(lambda: "it was set back, or rewritten" in reasons(bank))
+
+
+def test_a_record_is_witnessed_and_put_aside_while_the_bank_is_served(
+    database: str, tmp_path: Path
+) -> None:
+    log = sealed_by(Settings(home=tmp_path), open_keystore(Settings(home=tmp_path))).verifier
+    policy, folder = tmp_path / "policy", tmp_path / "aside"
+    with answering(Witness(KEY, [log], tmp_path / "seen")) as address:
+        policy.write_text(f"log {log}\nwitness w {KEY.verifier} {address}\nquorum w\n")
+        with served(database, tmp_path, witnesses=policy) as bank:
+            register(bank)
+            assert comes_true(lambda: state_of_the_first(bank) == "WITNESSED")
+        with served(database, tmp_path, witnesses=policy, checkpoints_to=folder):
+            assert comes_true(lambda: len(list(folder.glob("*"))) == 2)
+    (put,) = folder.glob("*.witnessed")
+    assert Policy.parse(policy.read_text()).satisfied_by(Note.parse(put.read_bytes()))
+
+
+def state_of_the_first(bank: Served) -> str:
+    state: str = bank.ask('{ recordState(position: "1") { state } }')["recordState"]["state"]
+    return state
 
 
 def test_a_log_without_a_name_is_named_after_its_key(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def test_as_many_as_it_says_are_enough(
         "witness none " + str(WITNESSES[1]) + "\nquorum none",
         f"witness w {BANK}\nquorum w",
         f"log {BANK}\nquorum none",
+        "witness again " + str(WITNESSES[1]) + "\nquorum none",
+        f"witness w {Verifier('w', b'w' * 32, COSIGNATURE)} file:///etc/passwd\nquorum none",
         "whatever\nquorum none",
     ],
 )
@@ -65,3 +67,14 @@ def test_what_makes_no_sense_is_said(rules: str) -> None:
 def test_a_policy_names_a_log() -> None:
     with pytest.raises(PolicyInvalid, match="log"):
         Policy.parse("quorum none")
+
+
+def test_where_witnesses_are_may_be_said() -> None:
+    policy = Policy.parse(
+        f"log {BANK} https://bank.example/\nwitness w {WITNESSES[1]} https://w.example/\nquorum w"
+    )
+    assert policy.addresses == {"w": "https://w.example"}
+
+
+def test_a_log_that_is_known_need_not_be_named() -> None:
+    assert Policy.parse("quorum none", log=BANK).log == BANK

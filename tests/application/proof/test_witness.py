@@ -1,10 +1,13 @@
 """A witness cosigns what a log has signed, as long as it begins with what it cosigned before."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from subprocess import PIPE, Popen
 from threading import Thread
+from urllib.request import urlopen
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -134,6 +137,23 @@ def test_a_key_is_kept_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_key_that_is_none_is_refused() -> None:
     with pytest.raises(NoteInvalid):
         WitnessKey.parse("witness.example nonsense")
+
+
+def test_anybody_can_run_one(tmp_path: Path) -> None:
+    file = tmp_path / "witness.key"
+    main(["--new-key", KEY.verifier.name, "--key-file", str(file)])
+    program = [sys.executable, "-m", "application.proof.witness", "--key-file", str(file)]
+    more = ["--log", str(LOG), "--seen", str(tmp_path / "seen"), "--port", "0"]
+    with Popen([*program, *more], stdout=PIPE, text=True) as running:  # noqa: S603 -- our own
+        assert running.stdout is not None
+        verifier = Verifier.parse(running.stdout.readline())
+        port = running.stdout.readline().split()[-1]
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/add-checkpoint", Log(5).asking(0, 5)) as answer:
+                cosigned = Note.parse((str(Log(5).note(5)) + answer.read().decode()).encode())
+        finally:
+            running.terminate()
+    assert cosigned.signed_by([verifier]) == {verifier}
 
 
 @contextmanager
