@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from bench import (
+    auditing,
     authorizations,
     growth,
     live,
@@ -35,6 +36,7 @@ PARTS: Final[Mapping[str, Callable[[Place, Sizes, Tell], Findings]]] = {
     "authorizations": authorizations.measure,
     "projections": projections.measure,
     "verify": verification.measure,
+    "audit": auditing.measure,
     "sealing": sealing.measure,
     "graphql": web.measure,
     "live": live.measure,

@@ -16,7 +16,6 @@ JSON is exact, so the bytes are those that were stored.
 
 import gzip
 import json
-import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +31,11 @@ FORMAT: Final = "ledgertwin-log/1"
 
 VALUES: Final = "vault/values.jsonl.gz"
 KEYS: Final = "vault/keys.jsonl.gz"
+
+
+_ID_BYTES: Final = 16
+_VERSIONS: Final = 2**63
+_NAME_BYTES: Final = 2**16 - 1
 
 
 class ExportUnreadable(Exception):
@@ -146,12 +150,19 @@ def _entry(text: bytes, path: Path) -> Entry:
         said = json.loads(text)
         version = said["version"]
         entry = Entry(
-            stream=UUID(said["stream"]).bytes,
+            stream=bytes.fromhex(said["stream"].replace("-", "")),
             version=version,
             topic=said["topic"].encode(),
             state=said["state"].encode(),
         )
-        entry.bytes_  # noqa: B018 -- a version or a name that no record can have has no bytes
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        if (
+            len(entry.stream) != _ID_BYTES
+            or type(version) is not int
+            or not 0 <= version < _VERSIONS
+        ):
+            raise ValueError("no stream has such an id or version")  # noqa: TRY301 -- as the rest
+        if len(entry.topic) > _NAME_BYTES:
+            raise ValueError("no event has such a long name")  # noqa: TRY301
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExportUnreadable(f"{path} is not as it was exported: {error}") from error
     return entry

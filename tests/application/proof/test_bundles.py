@@ -1,6 +1,7 @@
 """However a log is verified, at once or by bundles, in one process or several, from the beginning
 or from where one had come: the same is found."""
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -265,6 +266,16 @@ def test_a_subtree_is_added_as_its_leaves_would_be() -> None:
     assert whole.peaks == one_by_one.peaks
     with pytest.raises(ValueError, match="no subtree"):
         whole.add_whole(1, leaves[0])
+
+
+@pytest.mark.parametrize("version", ["1", "1.0", "true", "-1", "9223372036854775808"])
+def test_a_record_that_none_can_be_is_not_read(folder: Path, version: str) -> None:
+    file = folder / "records/00000000.jsonl.gz"
+    text = gzip.decompress(file.read_bytes())
+    forged = f'"version":"{version}"' if version == "1" else f'"version":{version}'
+    file.write_bytes(gzip.compress(text.replace(b'"version":1', forged.encode(), 1)))
+    code = command.main([str(folder), "--processes", "1"])
+    assert code == command.UNREADABLE
 
 
 def test_a_missing_tile_is_named(folder: Path) -> None:
