@@ -26,8 +26,15 @@ from uuid import UUID
 
 from application.codec import Codec, UnknownEvent, UnreadableEvent
 from application.commands import CommandAccepted, CommandRefused
-from application.event_log import SealedValue
-from application.record import GENESIS, LEAF_BYTES, NO_HEAD, BatchHead, batch_head, record_hash
+from application.record import (
+    GENESIS,
+    LEAF_BYTES,
+    NO_HEAD,
+    BatchHead,
+    SealedValue,
+    batch_head,
+    record_hash,
+)
 from domain.aggregate import permanent_name
 from domain.erasure import ErasureStarted
 from domain.personal import Personal, personal_fields

@@ -14,7 +14,15 @@ from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Store
 
 from application.codec import Codec
 from application.commands import CommandAccepted, CommandRefused
-from application.record import GENESIS, NO_HEAD, BatchHead, Record, batch_head, record_hash
+from application.record import (
+    GENESIS,
+    NO_HEAD,
+    BatchHead,
+    Record,
+    SealedValue,
+    batch_head,
+    record_hash,
+)
 from application.risk_models import MemoryRiskModels, RiskModels
 from application.vault import MemoryVaultReader, VaultKey, VaultReader, VaultValue
 from domain.aggregate import Aggregate
@@ -98,10 +106,6 @@ class StoredSnapshot(NamedTuple):
     fingerprint: str
     aggregate: str
     state: bytes
-
-
-SealedValue = tuple[UUID, int, str, UUID, str]
-"""A personal value as a record commits to it: stream, version, field, subject, retention class."""
 
 
 @value
