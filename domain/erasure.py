@@ -114,14 +114,15 @@ ErasureEvent = ErasureRequested | ErasureDeclined | ErasureStarted | SubjectEras
 
 @command("erasure.request")
 class RequestErasure:
-    """Asked for by the customer, taken in by `maker`: somebody else must approve it."""
+    """Asked for by the customer, taken in by `maker`: somebody else must approve it. It is about
+    all classes if it names none."""
 
     erasure_id: UUID
     customer_id: UUID
     ground: ErasureGround
     maker: str
     on: date
-    classes: tuple[Retention, ...] = ALL_CLASSES
+    classes: tuple[Retention, ...] = ()
 
 
 @command("erasure.approve")
@@ -187,7 +188,7 @@ class RepeatErasure:
 
 class ErasureOfNothing(Refusal):
     code = "ERASURE_OF_NOTHING"
-    message = "an erasure names the classes of data that it is about, each once"
+    message = "an erasure names each class of data that it is about once"
 
 
 class ErasureNotRequested(Refusal):
@@ -321,11 +322,11 @@ def request_erasure(command: RequestErasure, history: History) -> Decision:
         raise AlreadyExists
     if history.state(Customer, command.customer_id).stage is None:
         raise NotFound
-    if not command.classes or len({*command.classes}) != len(command.classes):
+    if len({*command.classes}) != len(command.classes):
         raise ErasureOfNothing
     requested = ErasureRequested(
         customer_id=command.customer_id,
-        classes=command.classes,
+        classes=command.classes or ALL_CLASSES,
         ground=command.ground,
         maker=command.maker,
         on=command.on,

@@ -260,7 +260,6 @@ ErasureMutations = mutations(
         RequestErasure: Offered(
             description="Take in that a customer asks to be erased. Somebody else approves it.",
             made=("erasure_id",),
-            optional=("classes",),
         ),
         ApproveErasure: Offered(
             description="Erase what may be erased, now, and the rest at the end of its period. "

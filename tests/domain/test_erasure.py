@@ -105,8 +105,8 @@ def test_an_erasure_of_nobody_is_refused() -> None:
     given().when(REQUEST).refused(NotFound)
 
 
-def test_an_erasure_of_no_class_is_refused() -> None:
-    given(KNOWN).when(replace(REQUEST, classes=())).refused(ErasureOfNothing)
+def test_an_erasure_that_names_a_class_twice_is_refused() -> None:
+    given(KNOWN).when(replace(REQUEST, classes=(CONTACT, CONTACT))).refused(ErasureOfNothing)
 
 
 def test_an_erasure_is_requested_once() -> None:
