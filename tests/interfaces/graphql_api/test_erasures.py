@@ -41,7 +41,10 @@ def test_nobody_decides_in_the_name_of_a_day_to_come(bank: Served) -> None:
     erasure = requested(bank, active_customer(bank))["erasure"]["uuid"]
     ahead = (datetime.now(UTC) + timedelta(days=3000)).isoformat()
     answer = bank.send(
-        "approveErasure", meta={"commandId": str(uuid4()), "effectiveAt": ahead}, erasureId=erasure, approver="officer"
+        "approveErasure",
+        meta={"commandId": str(uuid4()), "effectiveAt": ahead},
+        erasureId=erasure,
+        approver="officer",
     )
     assert answer["__typename"] == "ValidationFailed"
 
