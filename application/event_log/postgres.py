@@ -41,7 +41,6 @@ from application.event_log.log import (
     KeyGone,
     LogUnavailable,
     RawRecord,
-    SealedValue,
     Session,
     Snapshot,
     StoredRecord,
@@ -52,7 +51,7 @@ from application.event_log.log import (
     followed,
     pairs_written,
 )
-from application.record import BatchHead
+from application.record import BatchHead, SealedValue
 from application.risk_models import PostgresRiskModels, RiskModels
 from application.vault import PostgresVaultReader, VaultReader
 
@@ -512,8 +511,7 @@ def _postgres_settings(url: str, role: str) -> dict[str, str]:
     # A plan is kept from the days when a table was empty, and reading all of it the cheapest way,
     # until somebody analyses the table; nothing that is asked of the log is best answered so.
     options = (
-        f"-c role={role} -c default_transaction_isolation=read\\ committed"
-        " -c enable_seqscan=off"
+        f"-c role={role} -c default_transaction_isolation=read\\ committed -c enable_seqscan=off"
     )
     return {
         "PERSISTENCE_MODULE": "application.event_log.postgres:BankFactory",
