@@ -3,7 +3,6 @@ how much memory that takes; and what a proof weighs, and how long it takes to ma
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -36,7 +35,7 @@ from application.sealing import Sealer, Signer
 from bench.findings import Figure, Findings, Group
 from bench.founding import found, log_at
 from bench.history import RECORDS_EACH, lengthen
-from bench.measuring import Measured, Work, alternate, median_rate
+from bench.measuring import PROC, Measured, Work, alternate, median_rate
 from bench.place import Place
 from bench.sizes import Sizes
 from interfaces.database import as_application
@@ -52,6 +51,7 @@ ONLINE: Final = f"the database, {PROCESSES} processes"
 _PROOFS: Final = 1_000
 _ROOT: Final = Path(__file__).parents[1]
 _KIB_PER_MIB: Final = 1024
+_PAUSE: Final = 0.02
 
 
 class NotVerified(Exception):
@@ -136,19 +136,23 @@ def _verified_online(url: str, key: Verifier) -> Work:
 
 
 def _memory(folder: Path) -> float:
-    """Of the process that knows the whole log: all of it, when it needed most."""
-    process = subprocess.Popen(  # noqa: S603 -- our own program
+    """Of the process that knows the whole log, when it needed most. What the system says of a
+    process that has ended counts what its parent had when it began, so it is asked meanwhile."""
+    most = 0
+    with subprocess.Popen(  # noqa: S603 -- our own program
         [*_command(folder), "--processes", "1"], cwd=_ROOT, stdout=subprocess.DEVNULL
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    ) as process:
+        while process.poll() is None:
+            status = (PROC / str(process.pid) / "status").read_text()
+            most = max([most, *(int(line.split()[1]) for line in _peaks(status))])
+            time.sleep(_PAUSE)
     if process.returncode:
         raise NotVerified(f"exit code {process.returncode}")
-    return _mebibytes(used)
+    return most / _KIB_PER_MIB
 
 
-def _mebibytes(used: resource.struct_rusage) -> float:
-    return used.ru_maxrss / _KIB_PER_MIB
+def _peaks(status: str) -> list[str]:
+    return [line for line in status.splitlines() if line.startswith("VmHWM:")]
 
 
 def _command(folder: Path) -> list[str]:
