@@ -16,6 +16,8 @@ from psycopg.conninfo import conninfo_to_dict
 from bench.measuring import Cost, Round, Work, cpu_of_tree, round_of
 from interfaces.database.embedded import DATABASE, EmbeddedPostgres
 from interfaces.database.migrate import migrate
+from interfaces.sealing import last_checkpoint
+from interfaces.settings import Settings
 
 CONFIGURATION: Final[Mapping[str, str]] = {
     "max_connections": "600",
@@ -95,6 +97,8 @@ class Place:
         """One that a bank can be opened on."""
         with self.database(name) as url:
             migrate(url)
+            # Another log by the same keys: its signer has not signed anything yet.
+            last_checkpoint(Settings(home=self.home)).unlink(missing_ok=True)
             yield url
 
     def await_read_models(self, database: str) -> None:
