@@ -358,14 +358,14 @@ def explain(
     out.out(f"{explained.of} of {whose}: {figures}")
     for reason in reasons:
         index = reason["proof"]["index"] if reason["proof"] else None
-        proven = "not sealed yet" if index is None else f"record {index}, proven"
+        stands = "not sealed yet" if index is None else f"record {index}, proven"
         when = reason["at"][:19].replace("T", " ")
         out.out(
             f"{reason['position']:>9}  {when}  {reason['event']:<32} {_as_words(reason['changed'])}"
-            f"  by {reason['actor']} ({proven})"
+            f"  by {reason['actor']} ({stands})"
         )
-    sealed = [reason for reason in reasons if reason["proof"]]
-    out.out(f"{len(reasons)} events, {len(sealed)} of them proven in the log as it was signed")
+    proven = sum(reason["proof"] is not None for reason in reasons)
+    out.out(f"{len(reasons)} events, {proven} of them proven in the log as it was signed")
 
 
 @value

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from click.testing import Result
 from psycopg_pool import ConnectionPool
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from application.commands import Origin
 from application.event_log import open_log
