@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from click.testing import Result
 from psycopg import sql
 from psycopg_pool import ConnectionPool
+from typer.testing import Result
 
 from application.event_log import EventLog, open_log
 from application.event_log.log import Append
