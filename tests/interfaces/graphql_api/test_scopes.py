@@ -212,7 +212,10 @@ def test_everybody_may_do_everything_where_nobody_is_asked_who_he_is() -> None:
 
 
 def test_every_mutation_is_for_writers_but_those_that_govern_or_report() -> None:
-    governing = {"publishRules", "recordTrainedModel", "promoteModel", "retireModel", "recordDrift"}
+    governing = {
+        *("publishRules", "recordTrainedModel", "promoteModel", "retireModel", "recordDrift"),
+        *("placeLegalHold", "liftLegalHold", "approveErasure", "declineErasure"),
+    }
     assert CORE.mutation_type is not None
     found: dict[Scope, set[str]] = {}
     for name, field in CORE.mutation_type.fields.items():
@@ -290,6 +293,7 @@ def test_compliance_sees_all(guarded: Guarded, known: dict[str, Any]) -> None:
         "Act 253/2008",
     )
     assert {access["path"] for access in found["myAccess"] if not access["visible"]} == {
+        "legalHolds",
         "personalDataReads",
         "simulate",
     }
