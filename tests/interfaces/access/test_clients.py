@@ -77,7 +77,7 @@ def test_the_disabled_ones_are_listed_too(clients: Clients) -> None:
     [
         "scopes = '{digitaltwin.read,digitaltwin.admin}'",
         "subject = 'chief'",
-        f"id = '{uuid4()}'",
+        "id = '5d7a3c0e-4f0b-4d4e-9d57-0d1f4f1e6b01'",
     ],
 )
 def test_what_a_client_may_do_is_not_changed_in_the_database_alone(
