@@ -49,8 +49,6 @@ _HEADERS: Final[Mapping[str, str]] = {
 _OVER_TLS: Final = [(b"strict-transport-security", b"max-age=31536000")]
 """Whoever has come by TLS once comes by nothing else for a year (RFC 6797)."""
 _RAW_HEADERS: Final = [(name.encode(), text.encode()) for name, text in _HEADERS.items()]
-_BY_TLS: Final = (b"strict-transport-security", b"max-age=31536000")
-"""Whoever has come by TLS once is not to come without it for a year."""
 
 _LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
 

@@ -12,13 +12,12 @@ was.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
-from application.commands import Accepted, Outcome, Unavailable
-from application.event_log import LogUnavailable
+from application.commands import Accepted, Outcome
 from domain.aggregate import permanent_name
 from domain.risk.alert import RiskAlertConfirmed
 from domain.risk.update import (
@@ -30,9 +29,10 @@ from domain.risk.update import (
     update_of,
 )
 from domain.signals import BureauScoreReported
-from interfaces.instruction import DatabaseAway, Instruction, carry_out
+from interfaces.instruction import Instruction, carry_out
+from interfaces.repeating import repeating
 from interfaces.system import System
-from projections.read_models import NotReady, ReadModelsUnavailable
+from projections.read_models import NotReady
 from projections.risk_updates import RISK_UPDATES, RiskUpdateRow
 
 logger = logging.getLogger(__name__)
@@ -147,30 +147,17 @@ def _is_new(outcome: Outcome | None) -> bool:
     return isinstance(outcome, Accepted) and not outcome.replayed
 
 
-@asynccontextmanager
-async def updating_risk(system: System) -> AsyncIterator[None]:
+def updating_risk(system: System) -> AbstractAsyncContextManager[None]:
     """Follow the log, until the block ends."""
-    following = asyncio.create_task(_keep_following(system), name="risk updates")
-    try:
-        yield
-    finally:
-        following.cancel()
-        await asyncio.wait([following])
-
-
-async def _keep_following(system: System) -> None:
     position = 0
-    while True:
-        try:
-            followed = await follow(system, position)
-        except (LogUnavailable, ReadModelsUnavailable, Unavailable, DatabaseAway) as away:
-            logger.warning("risk ratings do not follow: %s", away)
-        except Exception:
-            logger.exception("risk ratings did not follow this time")
-        else:
-            if followed.taken:
-                logger.info("%d steps of risk updates were taken", followed.taken)
-            if followed.position > position:
-                position = followed.position
-                continue
-        await asyncio.sleep(EVERY_SECONDS)
+
+    async def look() -> bool:
+        nonlocal position
+        followed = await follow(system, position)
+        if followed.taken:
+            logger.info("%d steps of risk updates were taken", followed.taken)
+        more = followed.position > position
+        position = followed.position
+        return more
+
+    return repeating("risk updates", look, EVERY_SECONDS)

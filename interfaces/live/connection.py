@@ -65,6 +65,7 @@ class Connection(ABC):
         self._receive = receive
         self._raw_send = send
         self._caller: Caller | None = None
+        self._begun = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -127,6 +128,15 @@ class Connection(ABC):
     def caller(self) -> Caller | None:
         """Who it is, once he has said so."""
         return self._caller
+
+    async def greeted(self, said: Mapping[str, Any], answer: str) -> None:
+        """The first message that says who it is, which comes once; `answer` is the type of ours."""
+        if self._begun:
+            await self.close(TOO_MANY_BEGINNINGS, "Too many initialisation requests")
+            return
+        self._begun = True
+        if await self.welcome(said):
+            await self.send({"type": answer})
 
     async def welcome(self, said: Mapping[str, Any]) -> bool:
         """Know the caller by what he says in the beginning, or by the headers of the handshake;

@@ -29,7 +29,6 @@ from interfaces.external_events import PUSH_EVENT, command_id_of, understood
 from interfaces.graphql_api.requests import BadRequest, Request
 from interfaces.live.connection import (
     INVALID,
-    TOO_MANY_BEGINNINGS,
     TWICE,
     UNAUTHORIZED,
     Connection,
@@ -95,13 +94,12 @@ class _Socket(Connection):
     ) -> None:
         super().__init__(authentication, scope, receive, send)
         self._operations = operations
-        self._begun = False
         self._listeners: dict[str, Listener] = {}
 
     async def heard(self, kind: str, message: Mapping[str, Any]) -> None:
         match kind, message.get("id"):
             case "hello", _:
-                await self._greeted(message)
+                await self.greeted(message, "welcome")
             case "ping", _:
                 await self.send({"type": "pong"})
             case "pong", _:
@@ -114,14 +112,6 @@ class _Socket(Connection):
                 self.stop(name)
             case _:
                 await self.close(INVALID, "Invalid message received")
-
-    async def _greeted(self, message: Mapping[str, Any]) -> None:
-        if self._begun:
-            await self.close(TOO_MANY_BEGINNINGS, "Too many initialisation requests")
-            return
-        self._begun = True
-        if await self.welcome(message):
-            await self.send({"type": "welcome"})
 
     async def _begin(self, name: str, work: partial[Any]) -> None:
         if self.caller is None:

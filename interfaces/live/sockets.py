@@ -17,7 +17,6 @@ from interfaces.access.authentication import Authentication
 from interfaces.graphql_api.requests import BadRequest
 from interfaces.live.connection import (
     INVALID,
-    TOO_MANY_BEGINNINGS,
     TWICE,
     UNAUTHORIZED,
     Connection,
@@ -54,13 +53,12 @@ class _Socket(Connection):
     ) -> None:
         super().__init__(authentication, scope, receive, send)
         self._operations = operations
-        self._begun = False
         self._listeners: dict[str, Listener] = {}
 
     async def heard(self, kind: str, message: Mapping[str, Any]) -> None:
         match kind, message.get("id"), message.get("payload"):
             case "connection_init", _, dict() | None as payload:
-                await self._initialised(payload or {})
+                await self.greeted(payload or {}, "connection_ack")
             case "ping", _, payload:
                 await self.send(_with(payload, type="pong"))
             case "pong", _, _:
@@ -71,14 +69,6 @@ class _Socket(Connection):
                 self.stop(name)
             case _:
                 await self.close(INVALID, "Invalid message received")
-
-    async def _initialised(self, payload: Mapping[str, Any]) -> None:
-        if self._begun:
-            await self.close(TOO_MANY_BEGINNINGS, "Too many initialisation requests")
-            return
-        self._begun = True
-        if await self.welcome(payload):
-            await self.send({"type": "connection_ack"})
 
     async def _subscribed(self, name: str, payload: Mapping[str, Any]) -> None:
         if self.caller is None:
