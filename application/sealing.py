@@ -13,7 +13,6 @@ was signed. Nothing is signed that does not begin with that one. So a database t
 an old backup, or in which history was rewritten, gets no signature any more.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -25,6 +24,7 @@ from psycopg import Connection
 
 from application.event_log import EventLog, RawRecord
 from application.keystore import Custodian
+from application.proof.files import replace_durably
 from application.proof.merkle import HASH_BYTES, root_of
 from application.proof.note import Checkpoint, Note, Verifier, opened, signature_of
 from application.proof.tiles import WIDTH, Growing, Tile, TileMissing, node_of, split
@@ -167,8 +167,8 @@ class Sealer:
     def _check(self, before: Growth, heads: Sequence[BatchHead]) -> None:
         records = self._log.stretch(before.position + 1, heads[-1].last)
         _check_heads(before.head, heads)
-        _check_places(heads, records)
-        _check_links(records, self._before(records))
+        leaves = _check_places(heads, records)
+        _check_links(records, leaves, self._before(records))
 
     def _before(self, records: Sequence[RawRecord]) -> Mapping[tuple[bytes, int], str]:
         """The hashes of records that stand before the first ones of each stream, by stream and
@@ -223,7 +223,7 @@ class Signer:
         text = str(Checkpoint(self.verifier.name, size, root(size)))
         signed = signature_of(self.verifier, text, lambda data: self._custodian.sign(PURPOSE, data))
         note = Note(text, (signed,))
-        _replace(self._kept, str(note).encode())
+        replace_durably(self._kept, str(note).encode())
         return note
 
 
@@ -235,12 +235,7 @@ def _growth(connection: Connection[Any], query: LiteralString = _GROWTH) -> Grow
 
 def _grow(connection: Connection[Any], before: Growth, heads: Sequence[BatchHead]) -> None:
     growing = Growing(before.size, _ends(connection, before.size))
-    leaves = (
-        head.leaves[n : n + LEAF_BYTES]
-        for head in heads
-        for n in range(0, len(head.leaves), LEAF_BYTES)
-    )
-    tiles = growing.grow(leaves)
+    tiles = growing.grow(leaf for head in heads for leaf in split(head.leaves))
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO ledgertwin.tiles (level, place, hashes) VALUES (%s, %s, %s)"
@@ -288,13 +283,9 @@ def _check_heads(before: bytes, heads: Iterable[BatchHead]) -> None:
         before = head.head
 
 
-def _check_places(heads: Sequence[BatchHead], records: Sequence[RawRecord]) -> None:
-    """Every record is where a batch has it, and is what its hash says."""
-    expected = [
-        (head.first + n, head.leaves[n * LEAF_BYTES : (n + 1) * LEAF_BYTES])
-        for head in heads
-        for n in range(len(head.leaves) // LEAF_BYTES)
-    ]
+def _check_places(heads: Sequence[BatchHead], records: Sequence[RawRecord]) -> Sequence[bytes]:
+    """Every record is where a batch has it, and is what its hash says: the hashes."""
+    expected = [place for head in heads for place in enumerate(split(head.leaves), head.first)]
     for (position, leaf), record in zip(expected, records, strict=False):
         found, stream, version, topic, state = record
         if found != position:
@@ -303,28 +294,18 @@ def _check_places(heads: Sequence[BatchHead], records: Sequence[RawRecord]) -> N
             raise LogBroken(f"the record at position {position} was changed")
     if len(expected) != len(records):
         raise LogBroken(f"a record is missing or was put in after position {heads[0].first}")
+    return [leaf for _, leaf in expected]
 
 
-def _check_links(records: Iterable[RawRecord], before: Mapping[tuple[bytes, int], str]) -> None:
+def _check_links(
+    records: Sequence[RawRecord],
+    leaves: Sequence[bytes],
+    before: Mapping[tuple[bytes, int], str],
+) -> None:
     """Each record names the hash of the one before it in its stream."""
     hashes = dict(before)
-    for position, stream, version, topic, state in records:
+    for (position, stream, version, _, state), leaf in zip(records, leaves, strict=True):
         prev = GENESIS if version == 1 else hashes.pop((stream, version - 1), None)
         if prev is None or not state.endswith(b'"prev":"%b"}' % prev.encode()):
             raise LogBroken(f"the record at position {position} does not follow the one before")
-        hashes[stream, version] = record_hash(UUID(bytes=stream), version, topic, state)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """All of it or nothing, and on the disk."""
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        hashes[stream, version] = leaf.hex()

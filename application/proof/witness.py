@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from application.proof.evidence import Consistency, ProofUnreadable
+from application.proof.files import replace_durably
 from application.proof.merkle import ProofInvalid, check_consistency
 from application.proof.note import (
     COSIGNATURE,
@@ -128,7 +129,7 @@ class Witness:
             _check(last, checkpoint, asked.path)
         except ProofInvalid as invalid:
             return Answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"{invalid}\n")
-        _replace(self._place(log), str(note).encode())
+        replace_durably(self._place(log), str(note).encode())
         cosigned = cosignature_of(
             self._key.verifier, note.text, int(self._clock()), self._key.private.sign
         )
@@ -233,21 +234,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8620)
     return parser
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """All of it or nothing, and on the disk before it is cosigned."""
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 if __name__ == "__main__":
