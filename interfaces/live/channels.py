@@ -47,6 +47,10 @@ class Frame(NamedTuple):
     payload: str
     told: Told
 
+    def shows(self, customer_id: UUID) -> bool:
+        """Whether it has anything personal of that customer in it."""
+        return any(customer_id in customers for customers in self.told.values())
+
 
 class Telling(Protocol):
     """How the answers of a channel are made."""
@@ -96,6 +100,11 @@ class Channel:
         self._untold: deque[Heard] = deque()
         self._behind = True
         self._bell = asyncio.Event()
+        self._forgotten = after
+        """Answers about what came up to here may be kept no more: they have shown somebody who was
+        erased since."""
+        self._erased: set[UUID] = set()
+        """Who was, while an answer was being made."""
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._idle = False
         self._ended: Exception | None = None
@@ -112,6 +121,15 @@ class Channel:
         else:
             self._untold.append(heard)
         self._bell.set()
+
+    def forget(self, customer_id: UUID) -> None:
+        """Keep no answer that shows personal data of this customer, who was erased. To whoever has
+        not seen it yet it is told again, as it is now."""
+        self._erased.add(customer_id)
+        shown = [frame.position for frame in self._frames if frame.shows(customer_id)]
+        if shown:
+            self._forgotten = shown[-1]
+            self._keep_after(self._forgotten)
 
     async def run(self) -> None:
         """Tell what is heard, for as long as anybody may listen."""
@@ -151,6 +169,7 @@ class Channel:
             self._followed.joined(self)
 
     async def _tell(self, heard: Heard) -> None:
+        self._erased.clear()
         frame = await self._telling.frame(self.watch, heard)
         self._told = heard.position
         if self.watch.streams is not self._streams:
@@ -164,13 +183,18 @@ class Channel:
         self._frames.append(frame)
         self._characters += len(frame.payload)
         while len(self._frames) > FRAMES or self._characters > FRAMES_CHARACTERS:
-            dropped = self._frames.popleft()
-            self._characters -= len(dropped.payload)
-            self._floor = dropped.position
+            self._keep_after(self._frames[0].position)
+        for customer_id in tuple(self._erased):
+            self.forget(customer_id)
         waiting, self._waiting = list(self._waiting), {}
         for first in range(0, len(waiting), WOKEN_AT_ONCE):
             self._wake(waiting[first : first + WOKEN_AT_ONCE])
             await asyncio.sleep(0)
+
+    def _keep_after(self, position: int) -> None:
+        while self._frames and self._frames[0].position <= position:
+            self._characters -= len(self._frames.popleft().payload)
+        self._floor = position
 
     def _wake(self, waiting: Sequence["asyncio.Future[None]"]) -> None:
         for each in waiting:
@@ -200,20 +224,24 @@ class Channel:
 
         TooSlow if the listener does not keep up; Stopped, or what has stopped it, at the end.
         """
-        if after < self._floor:
-            async for frame in self._told_alone(after):
-                after = frame.position
-                yield frame
-            after = max(after, self._floor)
+        anew = self._floor
         while True:
+            if after < anew:
+                async for frame in self._told_alone(after):
+                    after = frame.position
+                    yield frame
+                after = max(after, self._floor)
             if after < self._floor:
                 raise TooSlow
             frames = self._after(after)
             for frame in frames:
+                if after < self._forgotten:
+                    break
                 yield frame
                 after = frame.position
             if not frames:
                 await self._more()
+            anew = self._forgotten
 
     async def _told_alone(self, after: int) -> AsyncIterator[Frame]:
         """What is not kept any more is made again, for this listener alone and at its pace."""

@@ -19,6 +19,8 @@ from psycopg import AsyncConnection
 
 from application.codec import Codec
 from application.event_log import EventLog, LogUnavailable, StoredRecord
+from domain.aggregate import permanent_name
+from domain.erasure import SubjectErased
 from interfaces.graphql_api.errors import UNAVAILABLE
 from interfaces.live.channels import Channel, Stopped, Telling
 from interfaces.live.heard import ANYTHING, Heard, Watch, named_customer, of_customer
@@ -40,6 +42,8 @@ RETRY_SECONDS: Final = 0.5
 
 LINGER_SECONDS: Final = 30.0
 """For so long answers are kept for nobody: whoever was cut off comes again within seconds."""
+
+_ERASED: Final = permanent_name(SubjectErased)
 
 RECENT: Final = 10_000
 """A channel begins where its first listener wants to, if that is at most so many positions ago, as
@@ -203,6 +207,9 @@ class Hub:
             heard = Heard(record, self._log.codec)
             for channel in self._whom_it_concerns(heard):
                 channel.hear(heard)
+            if record.topic == _ERASED:
+                for channel in self._channels.values():
+                    channel.forget(heard.envelope.data.customer_id)
         if stored:
             self._position = stored[-1].position
 

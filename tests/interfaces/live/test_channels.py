@@ -9,11 +9,13 @@ import pytest
 
 from application.codec import Codec
 from application.event_log import StoredRecord
+from domain.access import Shown
+from interfaces.access.journal import Told
 from interfaces.live import channels
 from interfaces.live.channels import Channel, Frame, TooSlow
 from interfaces.live.heard import Heard, Watch
 
-STREAM = uuid4()
+STREAM, CUSTOMER = uuid4(), uuid4()
 CODEC = Codec(())
 
 
@@ -210,3 +212,86 @@ def test_who_is_up_to_date_may_go_on_where_the_log_stands() -> None:
             return seen, channel.passed(seen)
 
     assert asyncio.run(passed()) == (4, 100)
+
+
+# --- who is erased --------------------------------------------------------------------------------
+
+
+class OfACustomer(Log):
+    """Each answer says the customer's name, for as long as it can be opened."""
+
+    def __init__(self, happened: int = 0) -> None:
+        super().__init__(happened)
+        self.name: str | None = "Ada"
+        self.may_be_made = asyncio.Event()
+        self.may_be_made.set()
+
+    async def frame(self, watch: Watch, heard: Heard) -> Frame:
+        opened = self.name
+        await self.may_be_made.wait()
+        told: Told = {} if opened is None else {("named", ("name",), Shown.CLEAR): {CUSTOMER}}
+        return Frame(heard.position, str(opened), told)
+
+    def erase(self) -> None:
+        self.name = None
+        for channel in self.channels:
+            channel.forget(CUSTOMER)
+
+
+async def named(frames: AsyncIterator[Frame], number: int) -> list[tuple[int, str]]:
+    async with asyncio.timeout(10):
+        return [(f.position, f.payload) for f in [await anext(frames) for _ in range(number)]]
+
+
+def test_no_answer_is_kept_that_shows_who_was_erased() -> None:
+    async def told() -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+        log = OfACustomer()
+        async with Listening(log, begin=0) as channel:
+            log.happen(2)
+            before = await named(channel.listened(0), 2)
+            log.erase()
+            return before, await named(channel.listened(0), 2)
+
+    assert asyncio.run(told()) == ([(1, "Ada"), (2, "Ada")], [(1, "None"), (2, "None")])
+
+
+def test_who_has_not_heard_all_when_somebody_is_erased_hears_the_rest_without_him() -> None:
+    async def told() -> list[tuple[int, str]]:
+        log = OfACustomer()
+        async with Listening(log, begin=0) as channel:
+            log.happen(3)
+            await named(channel.listened(0), 3)
+            frames = channel.listened(0)
+            heard = await named(frames, 1)
+            log.erase()
+            log.happen(1)
+            return heard + await named(frames, 3)
+
+    assert asyncio.run(told()) == [(1, "Ada"), (2, "None"), (3, "None"), (4, "None")]
+
+
+def test_an_answer_that_was_being_made_when_somebody_was_erased_is_made_again() -> None:
+    async def told() -> list[tuple[int, str]]:
+        log = OfACustomer()
+        async with Listening(log, begin=0) as channel:
+            log.may_be_made.clear()
+            log.happen(1)
+            await asyncio.sleep(0.01)
+            log.erase()
+            log.may_be_made.set()
+            return await named(channel.listened(0), 1)
+
+    assert asyncio.run(told()) == [(1, "None")]
+
+
+def test_what_does_not_show_who_was_erased_is_kept() -> None:
+    async def made() -> int:
+        log = Log()
+        async with Listening(log, begin=0) as channel:
+            log.happen(3)
+            await taken(channel.listened(0), 3)
+            channel.forget(CUSTOMER)
+            await taken(channel.listened(0), 3)
+        return log.told
+
+    assert asyncio.run(made()) == 3
