@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install run test check lint types format schema constraints bench bench-compare
+.PHONY: help install run test check lint types format schema classification constraints bench bench-compare
 
 help:
 	@echo "make run     set up, make a small bank, serve it and say where"
 	@echo "make test    set up and run the tests, with coverage"
 	@echo "make check   what has to pass before a change lands: style, imports, types, tests"
 	@echo "make schema  write the GraphQL schema down again, after changing it on purpose"
+	@echo "make classification  write down again what kind of data each stored field is"
 	@echo "make format  put the code into the project's style"
 	@echo "make bench   measure it beside what people would use instead (ARGS=--quick: three minutes)"
 
@@ -56,6 +57,10 @@ format: install
 schema: install
 	@$(BIN)/python -m interfaces.graphql_api $(ARGS) --scopes tests/contracts/scopes.txt \
 	  tests/contracts/schema.graphql
+
+# What is stored, and of which kind it is: look at the difference before you commit it.
+classification: install
+	@$(BIN)/ledgertwin privacy classification --to docs/data-classification.md
 
 # `make bench ARGS=--quick`, or only some parts: `make bench ARGS="transfers verify"`.
 bench: install

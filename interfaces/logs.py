@@ -24,6 +24,9 @@ FRAMES_MAX: Final = 40
 _EXTRA: Final = ["trace_id", "operation", "path"]
 """What a line may say besides, by the name it is given in the program: nothing else gets in."""
 
+LINE: Final = ("at", "level", "logger", "event", *_EXTRA, "exception")
+"""All that a line may say."""
+
 _DETAIL: Final = re.compile(r"(DETAIL|CONTEXT|HINT|QUERY|LINE \d+):.*", re.DOTALL)
 """PostgreSQL quotes rows and parameters there."""
 _QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|“[^”]*”""", re.DOTALL)

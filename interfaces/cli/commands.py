@@ -15,6 +15,7 @@ from interfaces.cli.documents import documents
 from interfaces.cli.erasing import erasures, keys, retention
 from interfaces.cli.history import replay
 from interfaces.cli.importing import berka, fraud
+from interfaces.cli.privacy import privacy
 from interfaces.cli.proof import verify
 from interfaces.cli.proofs import proofs
 from interfaces.cli.risk import risk
@@ -46,6 +47,7 @@ app.add_typer(erasures, name="erasure")
 app.add_typer(keys, name="keys")
 app.add_typer(retention, name="retention")
 app.add_typer(proofs, name="proof")
+app.add_typer(privacy, name="privacy")
 
 
 @app.callback()

@@ -25,7 +25,7 @@ _FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<name>\w+)\.sql")
 _LOCK = int.from_bytes(b"ledgertw", "big")
 _OLDEST_POSTGRESQL = 15
 
-_MIGRATIONS_TABLE = """
+MIGRATIONS_TABLE = """
 CREATE TABLE IF NOT EXISTS ledgertwin.migrations (
     number integer PRIMARY KEY,
     name text NOT NULL,
@@ -163,7 +163,7 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
         with connection.transaction():
             if migration.number == 1:
                 connection.execute("CREATE SCHEMA IF NOT EXISTS ledgertwin")
-                connection.execute(_MIGRATIONS_TABLE)
+                connection.execute(MIGRATIONS_TABLE)
             connection.execute(migration.sql)
             connection.execute(
                 "INSERT INTO ledgertwin.migrations (number, name, checksum) VALUES (%s, %s, %s)",
