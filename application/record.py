@@ -52,11 +52,15 @@ class BatchHead(NamedTuple):
         return self.first + len(self.leaves) // LEAF_BYTES - 1
 
 
-def record_hash(stream_id: UUID, version: int, topic: str, state: bytes) -> str:
+def record_leaf(stream: bytes, version: int, topic: bytes, state: bytes) -> bytes:
     """SHA-256(0x00 || stream id (16) || version (u64 BE) || length (u16 BE) || topic || state)."""
-    name = topic.encode()
-    prefix = _VERSION_AND_LENGTH.pack(version, len(name))
-    return sha256(b"\0" + stream_id.bytes + prefix + name + state).hexdigest()
+    prefix = _VERSION_AND_LENGTH.pack(version, len(topic))
+    return sha256(b"\0" + stream + prefix + topic + state).digest()
+
+
+def record_hash(stream_id: UUID, version: int, topic: str, state: bytes) -> str:
+    """A record's leaf, in hexadecimal: as its successor names it."""
+    return record_leaf(stream_id.bytes, version, topic.encode(), state).hex()
 
 
 def batch_head(before: bytes, first: int, leaves: bytes) -> bytes:

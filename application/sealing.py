@@ -13,31 +13,64 @@ was signed. Nothing is signed that does not begin with that one. So a database t
 an old backup, or in which history was rewritten, gets no signature any more.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, LiteralString, NamedTuple
-from uuid import UUID
 
 from psycopg import Connection
 
-from application.event_log import EventLog, RawRecord
 from application.keystore import Custodian
 from application.proof.files import replace_durably
-from application.proof.merkle import HASH_BYTES, root_of
+from application.proof.merkle import HASH_BYTES, Node, root_of
 from application.proof.note import Checkpoint, Note, Verifier, opened, signature_of
 from application.proof.tiles import WIDTH, Growing, Tile, TileMissing, node_of, split
-from application.record import GENESIS, LEAF_BYTES, BatchHead, batch_head, record_hash
+from application.record import GENESIS, BatchHead, batch_head, record_leaf
 
 PURPOSE: Final = "checkpoint"
 """Of the key that signs, which it has to itself."""
 
-STRETCH: Final = 2_000
-"""So many appends are sealed at once."""
+HEADS_AT_ONCE: Final = 2_000
+RECORDS_AT_ONCE: Final = 20_000
+"""So many appends, or records, are sealed in one transaction; of an append, all records."""
+ENDS_KEPT: Final = 50_000
+"""Of so many streams, those that were written to last, the end is remembered: some 15 MB. Of others
+the last record is read again, which takes the database longer than all else of a record."""
+
+_COMMANDS: Final = frozenset({b"command.accepted.v1", b"command.refused.v1"})
+"""Whose streams have one record."""
 
 _GROWTH: Final = "SELECT size, position, head FROM ledgertwin.merkle_log"
-_GROWTH_LOCKED: Final = _GROWTH + " FOR UPDATE"
+# Whoever locks a row writes; so nobody does before there is something to do.
+_GROWTH_TO_GROW: Final = (
+    _GROWTH + " WHERE EXISTS (SELECT FROM ledgertwin.batch_heads WHERE first_position > position)"
+    " FOR UPDATE SKIP LOCKED"
+)
+_GROWTH_TO_SIGN: Final = (
+    _GROWTH  # noqa: S608 -- it is written here
+    + " WHERE size > (SELECT coalesce(max(size), 0) FROM ledgertwin.checkpoints)"
+    " FOR UPDATE SKIP LOCKED"
+)
+_HEADS: Final = (
+    "SELECT first_position, leaves, head FROM ("
+    " SELECT *, sum(octet_length(leaves)) OVER (ORDER BY first_position) - octet_length(leaves)"
+    " AS bytes_before FROM (SELECT * FROM ledgertwin.batch_heads WHERE first_position > %s"
+    " ORDER BY first_position LIMIT %s) AS next"
+    ") AS counted WHERE bytes_before < %s ORDER BY first_position"
+)
+_RECORDS: Final = (
+    "SELECT notification_id, uuid_send(originator_id), originator_version,"
+    " convert_to(topic, 'UTF8'), state FROM ledgertwin.bank_events"
+    " WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id"
+)
+_LAST_RECORDS: Final = (
+    "SELECT uuid_send(e.originator_id), e.originator_version, convert_to(e.topic, 'UTF8'), e.state"
+    " FROM unnest(%s::uuid[], %s::bigint[]) AS wanted (id, version)"
+    " JOIN ledgertwin.bank_events AS e"
+    " ON e.originator_id = wanted.id AND e.originator_version = wanted.version"
+)
 _WITH_COSIGNATURES: Final = (
     "SELECT note, array(SELECT line FROM ledgertwin.cosignatures AS c"
     " WHERE c.size = checkpoints.size ORDER BY witness) FROM ledgertwin.checkpoints"
@@ -46,6 +79,13 @@ _LATEST: Final = _WITH_COSIGNATURES + " ORDER BY size DESC LIMIT 1"
 _COVERING: Final = _WITH_COSIGNATURES + " WHERE size >= %s ORDER BY size LIMIT 1"
 
 Connect = Callable[[], AbstractContextManager[Connection[Any]]]
+
+_Row = tuple[int, bytes, int, bytes, bytes]
+"""A record as it is read: its position, stream, version, topic and state."""
+_Ends = dict[bytes, tuple[int, bytes]]
+"""By stream, the version of the last record that was admitted, and its hash."""
+_NONE: Final = (0, bytes.fromhex(GENESIS))
+"""What the first record of a stream follows."""
 
 
 class LogBroken(Exception):
@@ -72,7 +112,9 @@ class Tree:
 
     def growth(self) -> Growth:
         with self._connect() as connection:
-            return _growth(connection)
+            growth = _growth(connection, _GROWTH)
+        assert growth is not None
+        return growth
 
     def read(self, tile: Tile) -> bytes:
         """A tile's hashes; TileMissing."""
@@ -85,9 +127,17 @@ class Tree:
             raise TileMissing(tile.path)
         return bytes(row[0][: tile.width * HASH_BYTES])
 
+    @contextmanager
+    def nodes(self, size: int) -> Iterator[Node]:
+        """Those of the tree over the first `size` leaves: all are read over one connection, until
+        the block ends, and each tile once."""
+        with self._connect() as connection:
+            yield node_of(size, Tree(lambda: nullcontext(connection)).read)
+
     def root(self, size: int) -> bytes:
         """Of the tree over the first `size` leaves."""
-        return root_of(0, size, node_of(size, self.read))
+        with self.nodes(size) as node:
+            return root_of(0, size, node)
 
     def leaf_of(self, position: int) -> int | None:
         """The index of the leaf of the record at a position; None if the tree has none there."""
@@ -128,67 +178,48 @@ class Tree:
 
 
 class Sealer:
-    """Follows the log, one process at a time. Its methods block."""
+    """Follows the log. Of several, the one that has the row of the tree goes on, and to the others
+    there is nothing to do. Its methods block, and are called by one thread."""
 
-    def __init__(self, log: EventLog, connect: Connect, signer: "Signer") -> None:
-        self._log = log
+    def __init__(self, connect: Connect, signer: "Signer") -> None:
         self._connect = connect
         self._signer = signer
+        self._ends: _Ends = {}
+        self._left: Growth | None = None
         self.tree = Tree(connect)
 
     def advance(self) -> bool:
         """Take in the next stretch of the log; whether there may be more. LogBroken."""
         with self._connect() as connection, connection.transaction():
-            before = _growth(connection, _GROWTH_LOCKED)
-            heads = self._log.batch_heads(before.position + 1, STRETCH)
-            if not heads:
+            before = _growth(connection, _GROWTH_TO_GROW)
+            if before is None:
                 return False
-            self._check(before, heads)
-            _grow(connection, before, heads)
-        return len(heads) == STRETCH
+            heads = _heads(connection, before.position)
+            records = _records(connection, before.position, heads[-1].last)
+            leaves = _check_places(before, heads, records)
+            # Another one may have gone on with the tree, and what failed has not grown it.
+            ends = self._ends if before == self._left else {}
+            self._left = None
+            _look_up(connection, records, ends)
+            _check_links(records, leaves, ends)
+            after = _grow(connection, before, heads, leaves)
+            self._ends, self._left = _latest(ends), after
+        return len(heads) == HEADS_AT_ONCE or len(records) >= RECORDS_AT_ONCE
 
     def sign(self, now: datetime) -> Note | None:
         """A checkpoint of the tree as it stands, if it has grown since the last one.
         NotConsistent."""
         with self._connect() as connection, connection.transaction():
-            growth = _growth(connection, _GROWTH_LOCKED)
-            row = connection.execute("SELECT max(size) FROM ledgertwin.checkpoints").fetchone()
-            assert row is not None
-            if growth.size <= (row[0] or 0):
+            growth = _growth(connection, _GROWTH_TO_SIGN)
+            if growth is None:
                 return None
-            note = self._signer.sign(growth.size, self.tree.root)
+            note = self._signer.sign(growth.size, Tree(lambda: nullcontext(connection)).root)
             connection.execute(
                 "INSERT INTO ledgertwin.checkpoints (size, position, note, signed_at)"
                 " VALUES (%s, %s, %s, %s)",
                 [growth.size, growth.position, str(note), now],
             )
         return note
-
-    def _check(self, before: Growth, heads: Sequence[BatchHead]) -> None:
-        records = self._log.stretch(before.position + 1, heads[-1].last)
-        _check_heads(before.head, heads)
-        leaves = _check_places(heads, records)
-        _check_links(records, leaves, self._before(records))
-
-    def _before(self, records: Sequence[RawRecord]) -> Mapping[tuple[bytes, int], str]:
-        """The hashes of records that stand before the first ones of each stream, by stream and
-        version: they were admitted earlier."""
-        firsts: dict[bytes, int] = {}
-        for _, stream, version, _, _ in records:
-            firsts.setdefault(stream, version)
-        wanted = [(UUID(bytes=s), v - 1) for s, v in firsts.items() if v > 1]
-        with self._connect() as connection:
-            rows = connection.execute(
-                "SELECT e.originator_id, e.originator_version, e.topic, e.state"
-                " FROM unnest(%s::uuid[], %s::bigint[]) AS wanted (id, version)"
-                " JOIN ledgertwin.bank_events AS e"
-                " ON e.originator_id = wanted.id AND e.originator_version = wanted.version",
-                [[stream for stream, _ in wanted], [version for _, version in wanted]],
-            ).fetchall()
-        return {
-            (stream.bytes, version): record_hash(stream, version, topic, bytes(state))
-            for stream, version, topic, state in rows
-        }
 
 
 class Signer:
@@ -227,15 +258,49 @@ class Signer:
         return note
 
 
-def _growth(connection: Connection[Any], query: LiteralString = _GROWTH) -> Growth:
+def _growth(connection: Connection[Any], query: LiteralString) -> Growth | None:
     row = connection.execute(query).fetchone()
-    assert row is not None
-    return Growth(row[0], row[1], bytes(row[2]))
+    return None if row is None else Growth(row[0], row[1], bytes(row[2]))
 
 
-def _grow(connection: Connection[Any], before: Growth, heads: Sequence[BatchHead]) -> None:
-    growing = Growing(before.size, _ends(connection, before.size))
-    tiles = growing.grow(leaf for head in heads for leaf in split(head.leaves))
+def _heads(connection: Connection[Any], after: int) -> Sequence[BatchHead]:
+    at_most = RECORDS_AT_ONCE * HASH_BYTES
+    rows = connection.execute(_HEADS, [after, HEADS_AT_ONCE, at_most], binary=True)
+    return [BatchHead(*row) for row in rows.fetchall()]
+
+
+def _records(connection: Connection[Any], after: int, last: int) -> Sequence[_Row]:
+    return connection.execute(_RECORDS, [after, last], binary=True).fetchall()
+
+
+def _look_up(connection: Connection[Any], records: Sequence[_Row], ends: _Ends) -> None:
+    """What stands before the first ones of each stream, where it is not remembered: it was admitted
+    earlier."""
+    missing = {stream for _, stream, version, _, _ in records if version > 1} - ends.keys()
+    # Of those that come several times, the first one is looked at last.
+    firsts = {stream: version for _, stream, version, _, _ in reversed(records)}
+    wanted = [(stream.hex(), firsts[stream] - 1) for stream in missing]
+    if wanted:
+        columns = [list(column) for column in zip(*wanted, strict=True)]
+        rows = connection.execute(_LAST_RECORDS, columns, binary=True).fetchall()
+        ends |= {row[0]: (row[1], record_leaf(*row)) for row in rows}
+
+
+def _latest(ends: _Ends) -> _Ends:
+    """Those of the streams that were written to last."""
+    if len(ends) <= 2 * ENDS_KEPT:
+        return ends
+    return dict(islice(ends.items(), len(ends) - ENDS_KEPT, None))
+
+
+def _grow(
+    connection: Connection[Any],
+    before: Growth,
+    heads: Sequence[BatchHead],
+    leaves: Sequence[bytes],
+) -> Growth:
+    growing = Growing(before.size, _last_tiles(connection, before.size))
+    tiles = growing.grow(leaves)
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO ledgertwin.tiles (level, place, hashes) VALUES (%s, %s, %s)"
@@ -246,24 +311,23 @@ def _grow(connection: Connection[Any], before: Growth, heads: Sequence[BatchHead
             "INSERT INTO ledgertwin.leaf_runs (first_position, first_leaf) VALUES (%s, %s)",
             list(_runs(before, heads)),
         )
+    after = Growth(growing.size, heads[-1].last, heads[-1].head)
     connection.execute(
-        "UPDATE ledgertwin.merkle_log SET size = %s, position = %s, head = %s",
-        [growing.size, heads[-1].last, heads[-1].head],
+        "UPDATE ledgertwin.merkle_log SET size = %s, position = %s, head = %s", after
     )
+    return after
 
 
-def _ends(connection: Connection[Any], size: int) -> list[list[bytes]]:
+def _last_tiles(connection: Connection[Any], size: int) -> list[list[bytes]]:
     """What the last tile of each level is filled with."""
-    ends: list[list[bytes]] = []
-    while size >> (8 * len(ends)):
-        level = len(ends)
-        count = size >> (8 * level)
-        row = connection.execute(
-            "SELECT hashes FROM ledgertwin.tiles WHERE level = %s AND place = %s",
-            [level, count // WIDTH],
-        ).fetchone()
-        ends.append(split(bytes(row[0])) if row is not None else [])
-    return ends
+    places = [(size >> (8 * level)) // WIDTH for level in range((size.bit_length() + 7) // 8)]
+    rows = connection.execute(
+        "SELECT level, hashes FROM unnest(%s::bigint[]) WITH ORDINALITY AS last (place, nth)"
+        " JOIN ledgertwin.tiles USING (place) WHERE level = nth - 1",
+        [places],
+    )
+    filled = {level: split(bytes(hashes)) for level, hashes in rows.fetchall()}
+    return [filled.get(level, []) for level in range(len(places))]
 
 
 def _runs(before: Growth, heads: Iterable[BatchHead]) -> Iterable[tuple[int, int]]:
@@ -272,40 +336,39 @@ def _runs(before: Growth, heads: Iterable[BatchHead]) -> Iterable[tuple[int, int
     for head in heads:
         if head.first != position + 1 or leaf == 0:
             yield head.first, leaf
-        leaf += len(head.leaves) // LEAF_BYTES
+        leaf += len(head.leaves) // HASH_BYTES
         position = head.last
 
 
-def _check_heads(before: bytes, heads: Iterable[BatchHead]) -> None:
+def _check_places(
+    before: Growth, heads: Sequence[BatchHead], records: Sequence[_Row]
+) -> Sequence[bytes]:
+    """Every batch follows the one before, every record is where its batch has it, and is what its
+    hash says: the hashes."""
+    last = before.head
     for head in heads:
-        if batch_head(before, head.first, head.leaves) != head.head:
+        if batch_head(last, head.first, head.leaves) != head.head:
             raise LogBroken(f"the batch at position {head.first} is not the one that was written")
-        before = head.head
+        last = head.head
+    expected = split(b"".join(head.leaves for head in heads))
+    positions = [position for head in heads for position in range(head.first, head.last + 1)]
+    leaves = [record_leaf(*record[1:]) for record in records]
+    if positions != [record[0] for record in records]:
+        at = min({*positions} ^ {record[0] for record in records})
+        raise LogBroken(f"a record is missing or was put in at position {at}")
+    if leaves != expected:
+        at = next(
+            p for p, one, other in zip(positions, leaves, expected, strict=True) if one != other
+        )
+        raise LogBroken(f"the record at position {at} was changed")
+    return leaves
 
 
-def _check_places(heads: Sequence[BatchHead], records: Sequence[RawRecord]) -> Sequence[bytes]:
-    """Every record is where a batch has it, and is what its hash says: the hashes."""
-    expected = [place for head in heads for place in enumerate(split(head.leaves), head.first)]
-    for (position, leaf), record in zip(expected, records, strict=False):
-        found, stream, version, topic, state = record
-        if found != position:
-            raise LogBroken(f"a record is missing or was put in at position {min(found, position)}")
-        if record_hash(UUID(bytes=stream), version, topic, state) != leaf.hex():
-            raise LogBroken(f"the record at position {position} was changed")
-    if len(expected) != len(records):
-        raise LogBroken(f"a record is missing or was put in after position {heads[0].first}")
-    return [leaf for _, leaf in expected]
-
-
-def _check_links(
-    records: Sequence[RawRecord],
-    leaves: Sequence[bytes],
-    before: Mapping[tuple[bytes, int], str],
-) -> None:
-    """Each record names the hash of the one before it in its stream."""
-    hashes = dict(before)
-    for (position, stream, version, _, state), leaf in zip(records, leaves, strict=True):
-        prev = GENESIS if version == 1 else hashes.pop((stream, version - 1), None)
-        if prev is None or not state.endswith(b'"prev":"%b"}' % prev.encode()):
+def _check_links(records: Sequence[_Row], leaves: Sequence[bytes], ends: _Ends) -> None:
+    """Each record names the hash of the one before it in its stream; and is its end from now on."""
+    for (position, stream, version, topic, state), leaf in zip(records, leaves, strict=True):
+        before, hashed = ends.pop(stream, _NONE)
+        if version != before + 1 or not state.endswith(b'"prev":"%b"}' % hashed.hex().encode()):
             raise LogBroken(f"the record at position {position} does not follow the one before")
-        hashes[stream, version] = leaf.hex()
+        if topic not in _COMMANDS:
+            ends[stream] = version, leaf

@@ -71,9 +71,7 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
             tell("sealing and exporting it")
             keystore = open_keystore(Settings(home=place.home))
             key = sealed_by(Settings(home=place.home), keystore).verifier
-            sealer = Sealer(
-                log, pool.connection, Signer(keystore, key.name, folder.with_name("last"))
-            )
+            sealer = Sealer(pool.connection, Signer(keystore, key.name, folder.with_name("last")))
             began = time.perf_counter()
             while sealer.advance():
                 pass

@@ -137,7 +137,7 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                 blind_indexes = BlindIndexes(keystore.mac("blind indexes", b""))
                 sealed = sealed_by(settings, keystore)
                 signer = Signer(keystore, sealed.verifier.name, last_checkpoint(settings))
-                sealer = Sealer(log, pool.connection, signer)
+                sealer = Sealer(pool.connection, signer)
                 seals = Seals(pool.connection, sealed.policy)
                 yield System(
                     settings=settings,

@@ -50,7 +50,7 @@ class Bench:
         self.url = url
         self.signer = Signer(KEYSTORE, ORIGIN, kept)
         self.connect = pool.connection
-        self.sealer = Sealer(log, self.connect, self.signer)
+        self.sealer = Sealer(self.connect, self.signer)
         self.tree = self.sealer.tree
 
     def deposits(self, number: int) -> None:

@@ -59,7 +59,7 @@ class Bench:
         self.log = open_log(bank_codec(), url=url)
         self.connect = pool.connection
         self.signer = Signer(KEYSTORE, "bank.example/log", kept)
-        self.sealer = Sealer(self.log, pool.connection, self.signer)
+        self.sealer = Sealer(pool.connection, self.signer)
         self.kept: Sequence[Note] = ()
 
     def business(self, transfers: int = 6) -> None:

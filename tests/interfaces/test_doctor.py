@@ -79,7 +79,7 @@ class Patient:
         name = sealed_by(self.settings, self.keystore).verifier.name
         signer = Signer(self.keystore, name, last_checkpoint(self.settings))
         with ConnectionPool(as_application(self.url), min_size=1, max_size=2) as pool:
-            sealer = Sealer(log, pool.connection, signer)
+            sealer = Sealer(pool.connection, signer)
             while sealer.advance():
                 pass
             sealer.sign(datetime.now(UTC))

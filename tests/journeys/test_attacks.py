@@ -119,7 +119,7 @@ class Bench:
         self.url = url
         self.log = open_log(bank_codec(), url=url)
         self.kept = kept
-        self.sealer = Sealer(self.log, pool.connection, Signer(KEYSTORE, ORIGIN, kept))
+        self.sealer = Sealer(pool.connection, Signer(KEYSTORE, ORIGIN, kept))
         self.tree = self.sealer.tree
         self._owner = psycopg.connect(url, autocommit=True)
 

@@ -56,7 +56,7 @@ class Audited:
         try:
             with ConnectionPool(as_application(self.url), min_size=1, max_size=2) as pool:
                 signer = Signer(self.keystore, self.verifier.name, last_checkpoint(self.settings))
-                sealer = Sealer(log, pool.connection, signer)
+                sealer = Sealer(pool.connection, signer)
                 while sealer.advance():
                     pass
                 note = sealer.sign(datetime.now(UTC)) or sealer.tree.latest()

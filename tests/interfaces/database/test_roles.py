@@ -37,7 +37,7 @@ def bank(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     asyncio.run(some())
     with ConnectionPool(as_application(module_database), min_size=1, max_size=2) as pool:
         kept = tmp_path_factory.mktemp("signer") / "last_checkpoint"
-        sealer = Sealer(log, pool.connection, Signer(KEYSTORE, "bank.example/log", kept))
+        sealer = Sealer(pool.connection, Signer(KEYSTORE, "bank.example/log", kept))
         sealer.advance()
         sealer.sign(datetime.now(UTC))
     log.close()
