@@ -39,7 +39,7 @@ _SIGNATURE_BYTES: Final = 64
 _ID_BYTES: Final = 4
 _TIME: Final = Struct(">Q")
 _NAME: Final = re.compile(r"[^\s+\x00-\x1f\x7f]+")
-_LINE: Final = re.compile(r"— (\S+) (\S+)")
+_LINE: Final = re.compile(r"— ([^\s+]+) (\S+)")
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
