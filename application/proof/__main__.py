@@ -19,6 +19,7 @@ from application.proof.streams import verify_stream
 from application.proof.telling import (
     in_words,
     problem_in_words,
+    readable,
     stream_in_words,
     told,
     told_of_problem,
@@ -169,7 +170,7 @@ def _whose_key(asked: argparse.Namespace) -> str:
 
 
 def _say(as_json: bool, told: Mapping[str, object], words: str) -> None:
-    sys.stdout.write((json.dumps(told) if as_json else words) + "\n")
+    sys.stdout.write((json.dumps(told) if as_json else readable(words)) + "\n")
 
 
 def _shown(done: int, total: int) -> None:

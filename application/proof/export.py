@@ -14,8 +14,11 @@ are UTF-8, as a text), and `position`, which is not hashed and only says where i
 JSON is exact, so the bytes are those that were stored.
 """
 
+import errno
 import gzip
 import json
+import os
+import stat
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,15 +26,19 @@ from typing import Final
 from uuid import UUID
 
 from application.proof.bundles import BUNDLE
-from application.proof.tiles import Tile, TileMissing
+from application.proof.merkle import HASH_BYTES
+from application.proof.note import NOTE_BYTES
+from application.proof.tiles import WIDTH, Tile, TileMissing
 from application.proof.verify import Entry
 
 FORMAT: Final = "ledgertwin-log/1"
 
-
 VALUES: Final = "vault/values.jsonl.gz"
 KEYS: Final = "vault/keys.jsonl.gz"
 
+FILE_BYTES: Final = 1 << 28
+"""So much is read of one file of lines, and so much of what it unpacks to: a few kilobytes can say
+that they are more than there is memory."""
 
 _ID_BYTES: Final = 16
 _VERSIONS: Final = 2**63
@@ -49,7 +56,7 @@ class Export:
         self._folder = folder
         said = self._text("format").strip()
         if said != FORMAT:
-            raise ExportUnreadable(f"{folder} is of format {said!r}; this reads {FORMAT!r}")
+            raise ExportUnreadable(f"{folder} is of format {said[:40]!r}; this reads {FORMAT!r}")
 
     @property
     def key(self) -> str:
@@ -64,9 +71,11 @@ class Export:
         """TileMissing if there is none. A tile that is whole by now holds the shorter one."""
         for path in (tile.path, Tile(tile.level, tile.place).path):
             try:
-                return (self._folder / path).read_bytes()
+                return _read(self._folder / path, WIDTH * HASH_BYTES)
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                raise ExportUnreadable(f"{self._folder / path}: {error.strerror}") from None
         raise TileMissing(tile.path)
 
     def entries(self) -> Iterator[Entry]:
@@ -107,7 +116,7 @@ class Export:
 
     def _bytes(self, name: str) -> bytes:
         try:
-            return (self._folder / name).read_bytes()
+            return _read(self._folder / name, NOTE_BYTES)
         except OSError as error:
             raise ExportUnreadable(f"{self._folder / name}: {error.strerror}") from None
 
@@ -131,7 +140,9 @@ def line(position: int, entry: Entry) -> bytes:
 
 def compressed(lines: Iterable[bytes]) -> bytes:
     """A file of records: the same records give the same bytes."""
-    return gzip.compress(b"".join(lines), mtime=0)
+    content = b"".join(lines)
+    assert len(content) <= FILE_BYTES, "nobody would read it"
+    return gzip.compress(content, mtime=0)
 
 
 def _entries(path: Path) -> Iterator[Entry]:
@@ -140,9 +151,25 @@ def _entries(path: Path) -> Iterator[Entry]:
 
 def _lines(path: Path) -> Sequence[bytes]:
     try:
-        return gzip.decompress(path.read_bytes()).splitlines()
-    except (OSError, EOFError, zlib.error) as error:
+        unpacking = zlib.decompressobj(wbits=31)  # gzip's header and checksum
+        unpacked = unpacking.decompress(_read(path, FILE_BYTES), FILE_BYTES)
+    except (OSError, zlib.error) as error:
         raise ExportUnreadable(f"{path} is not as it was exported: {error}") from error
+    if not unpacking.eof or unpacking.unused_data:
+        raise ExportUnreadable(f"{path} is not as it was exported: it ends elsewhere")
+    return unpacked.splitlines()
+
+
+def _read(path: Path, most: int) -> bytes:
+    """A file, if it is one and no longer than that: who has made the folder may have put anything
+    there, and a pipe or a device has no end."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is longer than {most} bytes")
+    return content
 
 
 def _entry(text: bytes, path: Path) -> Entry:
@@ -163,6 +190,6 @@ def _entry(text: bytes, path: Path) -> Entry:
             raise ValueError("no stream has such an id or version")  # noqa: TRY301 -- as the rest
         if len(entry.topic) > _NAME_BYTES:
             raise ValueError("no event has such a long name")  # noqa: TRY301
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExportUnreadable(f"{path} is not as it was exported: {error}") from error
     return entry

@@ -21,6 +21,12 @@ class Personal:
         return None if self.kept is None else self.committed - self.kept
 
 
+def readable(words: str) -> str:
+    """For a person's terminal: what stands in a log or an export may hold what moves the cursor,
+    and so write over what was found."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in words)
+
+
 def told(verified: Verified, known: Known, kept: int | None) -> dict[str, object]:
     """Of a log that is what was signed."""
     personal = Personal(known.committed, kept)

@@ -24,6 +24,7 @@ from application.proof.streams import verify_stream
 from application.proof.telling import (
     in_words,
     problem_in_words,
+    readable,
     stream_in_words,
     told,
     told_of_problem,
@@ -146,14 +147,14 @@ def verify(  # noqa: PLR0913, PLR0917 -- each is an option
         if as_json:
             out.out(json.dumps(told_of_problem(problem)))
         else:
-            out.print(problem_in_words(problem), style="red", markup=False)
+            out.print(readable(problem_in_words(problem)), style="red", markup=False)
         raise typer.Exit(EXIT_CODES[problem.kind]) from None
     except _UNREADABLE as unreadable:
-        raise Failed(f"cannot verify: {unreadable}") from unreadable
+        raise Failed(readable(f"cannot verify: {unreadable}")) from unreadable
     if as_json:
         out.out(json.dumps(said))
     else:
-        out.print(words, markup=False)
+        out.print(readable(words), markup=False)
 
 
 class _Read:
