@@ -23,6 +23,7 @@ from domain.card import Card, issue_card, replace_card
 from domain.customer import Customer
 from domain.day_end import DayEnds
 from domain.decision import Handler, handlers_of
+from domain.disclosure import Disclosures, disclose_data
 from domain.erasure import (
     Erasure,
     approve_erasure,
@@ -70,6 +71,7 @@ AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
     Erasure,
     KeyEpochs,
     DayEnds,
+    Disclosures,
 )
 """Every aggregate of the bank: what records, replays and verifies knows them from here alone.
 
@@ -110,6 +112,7 @@ JOINT_DECISIONS: tuple[Handler, ...] = (
     continue_erasure,
     record_erased,
     repeat_erasure,
+    disclose_data,
 )
 """What is decided over several streams at once."""
 
