@@ -11,17 +11,22 @@ speaks TLS, if others than the bank's own network reach it).
 """
 
 import argparse
+import fcntl
 import os
+import re
+import socket
 import sys
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from email.message import Message
 from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock
-from typing import Final, NamedTuple
+from threading import BoundedSemaphore, Lock, Timer
+from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -40,8 +45,12 @@ from application.proof.note import (
 
 BODY_BYTES: Final = 65_536
 PATIENCE_SECONDS: Final = 30.0
+"""So long may a connection last, however much is sent on it and however slowly."""
+CONNECTIONS_MAX: Final = 32
+"""So many at once: a log's bank needs one."""
 _PLAIN: Final = "text/plain; charset=utf-8"
 _SIZE: Final = "text/x.tlog.size"
+_LENGTH: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class Answer(NamedTuple):
@@ -90,7 +99,10 @@ class Witness:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._key = key
-        self._logs = {log.name: log for log in logs}
+        self._logs: dict[str, Verifier] = {}
+        for log in logs:
+            if self._logs.setdefault(log.name, log) != log:
+                raise NoteInvalid(f"{log.name} is given two keys")
         self._seen = seen
         self._clock = clock
         # What was cosigned last is looked up and replaced by one request at a time.
@@ -114,7 +126,12 @@ class Witness:
         if asked.old > checkpoint.size:
             return Answer(HTTPStatus.BAD_REQUEST, "the old size is larger than the new one\n")
         with self._one_at_a_time:
-            return self._judge(log, asked, checkpoint, note)
+            try:
+                return self._judge(log, asked, checkpoint, note)
+            except (OSError, NoteInvalid) as broken:
+                # Whoever cannot say what he has seen, or keep it, must not cosign.
+                sys.stderr.write(f"cannot keep what was seen of {log.name}: {broken}\n")
+                return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, "not now\n")
 
     def _judge(
         self, log: Verifier, asked: Consistency, checkpoint: Checkpoint, note: Note
@@ -154,24 +171,50 @@ def _check(last: Checkpoint | None, checkpoint: Checkpoint, path: Sequence[bytes
     check_consistency(last.size, last.root, checkpoint.size, checkpoint.root, path)
 
 
+class _Server(ThreadingHTTPServer):
+    """Of whom nobody can take more than his share: so many connections, and none for ever."""
+
+    request_queue_size = CONNECTIONS_MAX
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._free = BoundedSemaphore(CONNECTIONS_MAX)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        ending = Timer(PATIENCE_SECONDS, _cut, [request])
+        ending.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            ending.cancel()
+            self._free.release()
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 def server_of(witness: Witness, host: str, port: int) -> ThreadingHTTPServer:
     """Answers POST /add-checkpoint."""
 
     class Asked(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = PATIENCE_SECONDS
-
         def do_POST(self) -> None:
-            length = self.headers.get("Content-Length", "")
-            if not length.isascii() or not length.isdigit() or int(length) > BODY_BYTES:
-                self._say(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "say how long it is\n"))
-                self.close_connection = True
-                return
-            body = self.rfile.read(int(length))
-            if self.path != "/add-checkpoint":
+            length = _length(self.headers)
+            if length is None:
+                self._say(Answer(HTTPStatus.LENGTH_REQUIRED, "say how long it is\n"))
+            elif length > BODY_BYTES:
+                self._say(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "it is too long\n"))
+            elif self.path != "/add-checkpoint":
                 self._say(Answer(HTTPStatus.NOT_FOUND, "POST /add-checkpoint\n"))
-                return
-            self._say(witness.add_checkpoint(body))
+            else:
+                self._say(witness.add_checkpoint(self.rfile.read(length)))
 
         def _say(self, answer: Answer) -> None:
             body = answer.text.encode()
@@ -181,7 +224,16 @@ def server_of(witness: Witness, host: str, port: int) -> ThreadingHTTPServer:
             self.end_headers()
             self.wfile.write(body)
 
-    return ThreadingHTTPServer((host, port), Asked)
+    return _Server((host, port), Asked)
+
+
+def _length(headers: Message) -> int | None:
+    """Of the body, if there is no doubt of it: whoever stands between and takes it for another
+    would see another request."""
+    said = headers.get_all("Content-Length", [])
+    if len(said) != 1 or "Transfer-Encoding" in headers or _LENGTH.fullmatch(said[0]) is None:
+        return None
+    return int(said[0])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -193,6 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         key = WitnessKey.parse(asked.key_file.read_text(encoding="utf-8"))
         logs = [Verifier.parse(log) for log in asked.log]
         witness = Witness(key, logs, asked.seen)
+        _claim(asked.seen)
         server = server_of(witness, asked.host, asked.port)
     except (NoteInvalid, OSError) as wrong:
         sys.stderr.write(f"cannot be a witness: {wrong}\n")
@@ -206,6 +259,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return 0
     return 0
+
+
+def _claim(seen: Path) -> None:
+    """Until this process ends nobody else keeps there what he has seen: two who judge the same log
+    could cosign two histories of it. BlockingIOError, if somebody does."""
+    folder = os.open(seen, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise BlockingIOError(f"another witness keeps in {seen} what it has seen") from None
 
 
 def _new_key(name: str, file: Path) -> int:
