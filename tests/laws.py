@@ -93,6 +93,7 @@ from domain.customer import (
     SubmitKycEvidence,
 )
 from domain.day_end import CloseDay
+from domain.disclosure import DiscloseData
 from domain.erasure import (
     ApproveErasure,
     ContinueErasure,
@@ -530,7 +531,7 @@ AT_A_BRANCH = (
     *(RecordNoShow, TransferTicket),
 )
 
-AROUND = (RecordReads, PushEvent, AssignSegment, CloseDay)
+AROUND = (RecordReads, PushEvent, AssignSegment, CloseDay, DiscloseData)
 """What happens beside accounts and cards, and says nothing of them: the bank is not asked for it
 among everything else, of which it would only leave less."""
 
