@@ -24,6 +24,7 @@ from domain.customer import Customer
 from domain.day_end import DayEnds
 from domain.decision import Handler, handlers_of
 from domain.disclosure import Disclosures, disclose_data
+from domain.duties import kept_apart
 from domain.erasure import (
     Erasure,
     approve_erasure,
@@ -42,6 +43,7 @@ from domain.holding import (
 )
 from domain.key_rotation import KeyEpochs
 from domain.loan import LoanCase, add_loan_guarantor, disburse_loan, draft_loan
+from domain.overdraft import OverdraftProposal, approve_overdraft, propose_overdraft
 from domain.retention import RetentionPolicy
 from domain.risk.alert import RiskAlert
 from domain.risk.policy import RiskPolicy
@@ -66,6 +68,7 @@ AGGREGATES: tuple[type[Aggregate[Any, Any]], ...] = (
     AccessJournal,
     Branch,
     LoanCase,
+    OverdraftProposal,
     RiskUpdate,
     RetentionPolicy,
     Erasure,
@@ -104,6 +107,8 @@ JOINT_DECISIONS: tuple[Handler, ...] = (
     draft_loan,
     add_loan_guarantor,
     disburse_loan,
+    propose_overdraft,
+    approve_overdraft,
     request_risk_update_for_alert,
     request_risk_update_for_score,
     carry_out_risk_update,
@@ -117,7 +122,7 @@ JOINT_DECISIONS: tuple[Handler, ...] = (
 """What is decided over several streams at once."""
 
 HANDLERS: Mapping[type[Any], Handler] = {
-    handler.command: handler
+    handler.command: kept_apart(handler)
     for handler in (
         *(handler for aggregate in AGGREGATES for handler in handlers_of(aggregate)),
         *JOINT_DECISIONS,

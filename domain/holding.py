@@ -18,6 +18,7 @@ from domain.account import (
     LimitNegative,
     Product,
     RestrictAccount,
+    SecondPersonNeeded,
 )
 from domain.aggregate import command
 from domain.currencies import EXPONENTS
@@ -49,8 +50,8 @@ ACCOUNT_REASON = "CUSTOMER_RESTRICTED"
 
 @command("account.open")
 class OpenAccount:
-    """`currency` is of ISO 4217; `overdraft_limit` is in it, None is zero. `iban` is the number by
-    which others pay into it."""
+    """`currency` is of ISO 4217; `overdraft_limit` is in it, and None or zero: nobody grants one
+    alone. `iban` is the number by which others pay into it."""
 
     account_id: UUID
     customer_id: UUID
@@ -125,6 +126,8 @@ def open_account(command: OpenAccount, history: History) -> Decision:
         raise CurrencyMismatch(expected=command.currency, given=limit.currency)
     if limit.minor < 0:
         raise LimitNegative
+    if limit.minor > 0:
+        raise SecondPersonNeeded
     opened = AccountOpened(
         customer_id=command.customer_id,
         product=command.product,

@@ -14,7 +14,6 @@ from typing import Final, Self, assert_never, get_args
 from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate, command, recorded_as
-from domain.customer import MakerIsChecker
 from domain.refusal import Refusal
 from domain.value import changed, value
 
@@ -137,7 +136,7 @@ class RotationOfNothing(Refusal):
 
 class RotationUnfounded(Refusal):
     code = "ROTATION_UNFOUNDED"
-    message = "whoever asks for a rotation is named, and says why"
+    message = "whoever asks for a rotation says why"
 
 
 # --- the aggregate --------------------------------------------------------------------------------
@@ -163,7 +162,7 @@ class KeyEpochs(Aggregate[KeyEpochsCommand, KeyEpochsEvent]):
             case RequestKeyRotation(rotation_id=rotation_id, reason=reason, maker=maker):
                 if self.stage in (RotationStage.REQUESTED, RotationStage.STARTED):
                     raise RotationUnderWay(rotation_id=str(self.rotation_id))
-                if not maker.strip() or not reason.strip():
+                if not reason.strip():
                     raise RotationUnfounded
                 return [KeyRotationRequested(rotation_id=rotation_id, reason=reason, maker=maker)]
             case StartKeyRotation():
@@ -205,11 +204,9 @@ class KeyEpochs(Aggregate[KeyEpochsCommand, KeyEpochsEvent]):
     def _start(self, command: StartKeyRotation) -> KeyRotationStarted:
         if self.stage is RotationStage.STARTED:
             raise RotationUnderWay(rotation_id=str(self.rotation_id))
-        if command.cause is RotationCause.ASKED_FOR:
-            if (self.rotation_id, self.stage) != (command.rotation_id, RotationStage.REQUESTED):
-                raise RotationUnknown
-            if command.approver in ("", self.maker):
-                raise MakerIsChecker
+        asked_for = (self.rotation_id, self.stage) == (command.rotation_id, RotationStage.REQUESTED)
+        if command.cause is RotationCause.ASKED_FOR and not asked_for:
+            raise RotationUnknown
         if not command.retired or command.current in command.retired:
             raise RotationOfNothing
         return KeyRotationStarted(

@@ -23,7 +23,6 @@ from domain.customer import Customer, DocumentHashMalformed
 from domain.decision import Decision, History, deciding
 from domain.money import AmountNotPositive, CurrencyMismatch, Money
 from domain.refusal import AlreadyExists, HappenedBefore, NotFound, Refusal
-from domain.risk.policy import NobodyNamed
 from domain.value import changed, value
 
 TERM_MONTHS: Final = range(1, 481)
@@ -336,11 +335,6 @@ class OfferAccepted(Refusal):
     message = "the customer has accepted the offer already"
 
 
-class UnderwriterApproves(Refusal):
-    code = "UNDERWRITER_IS_APPROVER"
-    message = "whoever has underwritten a loan cannot approve it"
-
-
 class DocumentKindsMalformed(Refusal):
     code = "DOCUMENT_KINDS_MALFORMED"
     message = "kinds of documents are one or more codes of capitals, digits and _"
@@ -429,7 +423,6 @@ class LoanCase(Aggregate[LoanCommand, LoanEvent]):
                 return [self._receive(command)]
             case BeginUnderwriting(underwriter=underwriter):
                 self._require_stage(LoanStage.DOCUMENTS)
-                _require_named(underwriter)
                 if self.missing:
                     raise DocumentsMissing(missing=list(self.missing))
                 return [LoanUnderwritingBegun(underwriter=underwriter, occurred_at=at)]
@@ -444,7 +437,6 @@ class LoanCase(Aggregate[LoanCommand, LoanEvent]):
                 return [LoanOfferAccepted(occurred_at=at)]
             case DeclineLoan(reviewer=reviewer, reasons=reasons):
                 self._require_stage(LoanStage.APPLIED, LoanStage.DOCUMENTS, LoanStage.UNDERWRITING)
-                _require_named(reviewer)
                 if not any(reason.strip() for reason in reasons):
                     raise ReasonMissing
                 return [LoanDeclined(reviewer=reviewer, reasons=reasons, occurred_at=at)]
@@ -521,7 +513,6 @@ class LoanCase(Aggregate[LoanCommand, LoanEvent]):
 
     def _receive(self, command: ReceiveLoanDocument) -> LoanDocumentReceived:
         self._require_stage(LoanStage.DOCUMENTS)
-        _require_named(command.maker)
         if command.kind not in self.missing:
             raise DocumentNotRequested(missing=list(self.missing))
         if not _SHA256.fullmatch(command.doc_hash):
@@ -536,9 +527,6 @@ class LoanCase(Aggregate[LoanCommand, LoanEvent]):
 
     def _approve(self, command: ApproveLoan) -> LoanOffered:
         self._require_stage(LoanStage.UNDERWRITING)
-        _require_named(command.approver)
-        if command.approver == self.underwriter:
-            raise UnderwriterApproves
         assert self.requested is not None
         _require_amount(command.amount, self.requested.currency)
         if self.requested < command.amount:
@@ -646,11 +634,6 @@ def disburse_loan(command: DisburseLoan, history: History) -> Decision:
 
 def _day(at: datetime) -> date:
     return at.astimezone(UTC).date()
-
-
-def _require_named(name: str) -> None:
-    if not name.strip():
-        raise NobodyNamed
 
 
 def _require_term(months: int) -> None:

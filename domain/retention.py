@@ -12,7 +12,7 @@ from typing import Final, Self
 from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate, command, recorded_as
-from domain.customer import Customer, MakerIsChecker
+from domain.customer import Customer
 from domain.personal import Retention
 from domain.refusal import Refusal
 from domain.value import changed, value
@@ -109,8 +109,6 @@ class RetentionPolicy(Aggregate[RetentionPolicyCommand, RetentionPolicyEvent]):
             raise RetentionPolicyUnknown
         if not 0 <= command.years <= YEARS_MAX or not command.ground.strip():
             raise RetentionPeriodMalformed
-        if command.approver == command.maker:
-            raise MakerIsChecker
         return [
             RetentionPeriodSet(
                 retention=command.retention,

@@ -19,6 +19,7 @@ import psycopg
 from application.commands import Accepted, Outcome
 from application.erasing import KeyEpochsKeeper
 from domain.aggregate import permanent_name
+from domain.duties import same_person
 from domain.key_rotation import (
     KEY_EPOCHS_ID,
     KeyEpochs,
@@ -113,7 +114,10 @@ class KeyRotation:
         # No key is made for what is going to be refused.
         known = (epochs.rotation_id, epochs.stage) == (rotation_id, RotationStage.REQUESTED)
         outcome = await self._start(
-            rotation_id, RotationCause.ASKED_FOR, approver, made=known and approver != epochs.maker
+            rotation_id,
+            RotationCause.ASKED_FOR,
+            approver,
+            made=known and not same_person(approver, epochs.maker),
         )
         if isinstance(outcome, Accepted):
             await self._finish((await asyncio.to_thread(self.epoch)).epochs)

@@ -13,6 +13,7 @@ from projections.erasures import ERASURES
 from projections.fraud_alerts import FRAUD_ALERTS
 from projections.ledger import LEDGER
 from projections.loans import GUARANTEES, LOANS
+from projections.overdrafts import PROPOSED_OVERDRAFTS
 from projections.personal_reads import PERSONAL_READS, UNUSUAL_READS
 from projections.processes import PROCESSES
 from projections.projection import Projection
@@ -48,5 +49,6 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     PERSONAL_READS,
     UNUSUAL_READS,
     ERASURES,
+    PROPOSED_OVERDRAFTS,
 )
 """Every read model. A new one is added here and nowhere else."""

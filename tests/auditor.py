@@ -46,6 +46,7 @@ from domain.card import (
 )
 from domain.customer import CustomerClosed, CustomerOffboardingStarted
 from domain.money import Money
+from domain.overdraft import OverdraftApproved, OverdraftDeclined, OverdraftProposed
 from domain.postings import GL, Side
 from domain.risk.alert import RiskAlertConfirmed, RiskAlertDismissed, RiskAlertRaised
 from domain.risk.policy import RiskModelPromoted, RiskModelRetired, RiskModelTrained
@@ -234,6 +235,10 @@ class Auditor:
         """By artefact, in the order of training."""
         self.champions: list[str] = []
         """Who has a role."""
+        self.proposals: dict[UUID, tuple[UUID, int, str]] = {}
+        """Overdrafts to be decided on: of which account, how much, and who has proposed them."""
+        self.granted: dict[UUID, int] = {}
+        """What was approved, by account, until the account says so."""
         self.leaving: set[UUID] = set()
         """Customers whose offboarding has started."""
         self.tickets: dict[UUID, tuple[UUID, str]] = {}
@@ -372,7 +377,8 @@ class Auditor:
                 hold = page.open_hold(hold_id)
                 return hold is not None and hold.expires_at is not None and hold.expires_at <= at
             case a.SetOverdraftLimit(limit=limit):
-                return page.alive and limit.currency == page.currency and limit.minor >= 0
+                lowers = 0 <= limit.minor <= page.limit
+                return page.alive and limit.currency == page.currency and lowers
             case a.RestrictAccount(restriction_id=restriction_id, direction=direction):
                 if page.ended or restriction_id in page.blocks:
                     return False
@@ -714,8 +720,6 @@ class Auditor:
                 page.last_used = max(page.last_used, command.booking_date)
             case a.ReleaseHold(hold_id=hold_id) | a.ExpireHold(hold_id=hold_id):
                 page.holds[hold_id].released += page.holds[hold_id].remaining
-            case a.SetOverdraftLimit(limit=limit):
-                page.limit = limit.minor
             case a.RestrictAccount(restriction_id=restriction_id, direction=direction):
                 part = command.amount.minor if command.amount else 0
                 page.blocks[restriction_id] = (direction, part, None)
@@ -812,11 +816,25 @@ class Auditor:
                 self.leaving.add(stream_id)
             case CustomerClosed():
                 self.leaving.remove(stream_id)
+            case OverdraftProposed(account_id=account_id, limit=limit, maker=maker):
+                self.proposals[stream_id] = (account_id, limit.minor, maker)
+            case OverdraftApproved(approver=approver):
+                account_id, minor, maker = self.proposals.pop(stream_id)
+                assert approver != maker
+                self.granted[account_id] = minor
+            case OverdraftDeclined():
+                del self.proposals[stream_id]
+            case a.OverdraftLimitSet(limit=limit):
+                # Nobody is let owe more by one alone.
+                page = self.pages[stream_id]
+                assert limit.minor <= max(page.limit, self.granted.pop(stream_id, 0))
+                page.limit = limit.minor
             case a.AccountOpened():
+                assert event.overdraft_limit.minor == 0
                 self.pages[stream_id] = Page(
                     currency=event.currency,
                     opened_on=event.opened_on,
-                    limit=event.overdraft_limit.minor,
+                    limit=0,
                     fees_are_forced=event.fees_may_overdraw,
                     last_used=event.opened_on,
                     holders={event.customer_id},

@@ -123,6 +123,7 @@ from domain.loan import (
     WithdrawLoan,
 )
 from domain.money import Money
+from domain.overdraft import ApproveOverdraft, DeclineOverdraft
 from domain.personal import Unsealed
 from domain.refusal import Refusal
 from domain.retention import RetentionPolicy
@@ -480,6 +481,8 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     RecordNoShow: _tickets("CALLED"),
     TransferTicket: _tickets("CALLED", "SERVING"),
     CancelTicket: _tickets("ISSUED", "CALLED"),
+    ApproveOverdraft: lambda books: ({"proposal_id": proposal} for proposal in books.proposals),
+    DeclineOverdraft: lambda books: ({"proposal_id": proposal} for proposal in books.proposals),
     PromoteModel: lambda books: ({"artefact_sha256": model} for model in books.models),
     RetireModel: lambda books: ({"artefact_sha256": model} for model in books.champions),
     RecordDrift: lambda books: ({} for _ in books.champions[:1]),

@@ -17,7 +17,6 @@ from domain.aggregate import Aggregate, command, recorded_as
 from domain.money import Money
 from domain.refusal import NotFound, Refusal
 from domain.risk.assessment import AlertSeverity, Reason, RiskDecision
-from domain.risk.policy import NobodyNamed
 from domain.value import changed, value
 
 
@@ -145,19 +144,19 @@ class RiskAlert(Aggregate[RiskAlertCommand, RiskAlertEvent]):
     analyst: str | None = None
 
     def decide(self, command: RiskAlertCommand) -> Sequence[RiskAlertEvent]:
-        self._require_open(command.analyst)
+        self._require_open()
         if self.analyst == command.analyst:
             raise AlertTaken
         return [RiskAlertInvestigated(analyst=command.analyst, at=command.at)]
 
     def confirm(self, command: ConfirmAlert) -> Sequence[RiskAlertEvent]:
         """What happens here when an analyst says that it was fraud."""
-        self._require_open(command.analyst)
+        self._require_open()
         return [RiskAlertConfirmed(analyst=command.analyst, at=command.at, note=command.note)]
 
     def dismiss(self, command: DismissAlert) -> Sequence[RiskAlertEvent]:
         """What happens here when an analyst says that it was no fraud."""
-        self._require_open(command.analyst)
+        self._require_open()
         return [RiskAlertDismissed(analyst=command.analyst, at=command.at, note=command.note)]
 
     def evolve(self, event: RiskAlertEvent) -> Self:
@@ -181,10 +180,8 @@ class RiskAlert(Aggregate[RiskAlertCommand, RiskAlertEvent]):
             case _:
                 assert_never(event)
 
-    def _require_open(self, analyst: str) -> None:
+    def _require_open(self) -> None:
         if self.status is None:
             raise NotFound
         if self.status in (AlertStatus.CONFIRMED, AlertStatus.DISMISSED):
             raise AlertClosed(status=self.status)
-        if not analyst.strip():
-            raise NobodyNamed

@@ -259,11 +259,6 @@ class ModelBandsUnknown(Refusal):
     message = "nobody has measured how precise the model is in each band"
 
 
-class ModelApprovedByTrainer(Refusal):
-    code = "MODEL_APPROVED_BY_TRAINER"
-    message = "whoever trained a model does not approve it"
-
-
 class ModelHasRole(Refusal):
     code = "MODEL_HAS_ROLE"
     message = "the model has that role, or is the champion"
@@ -272,11 +267,6 @@ class ModelHasRole(Refusal):
 class ModelHasNoRole(Refusal):
     code = "MODEL_HAS_NO_ROLE"
     message = "the model has no role to be retired from"
-
-
-class NobodyNamed(Refusal):
-    code = "NOBODY_NAMED"
-    message = "whoever is responsible must be named"
 
 
 class NoDrift(Refusal):
@@ -316,7 +306,6 @@ class RiskPolicy(Aggregate[RiskPolicyCommand, RiskPolicyEvent]):
             raise NotFound
         match command:
             case PublishRules(rules=rules, publisher=publisher):
-                _require_named(publisher)
                 published = RuleSet.of(rules)
                 return [
                     RulesPublished(
@@ -324,16 +313,14 @@ class RiskPolicy(Aggregate[RiskPolicyCommand, RiskPolicyEvent]):
                     )
                 ]
             case RecordTrainedModel():
-                _require_named(command.trainer)
                 for wrong in _wrongs(command):
                     raise ModelRecordMalformed(why=wrong)
                 if any(m.artefact_sha256 == command.artefact_sha256 for m in self.models):
                     raise AlreadyExists
                 return [_trained(command)]
             case PromoteModel(role=role, approver=approver):
-                _require_named(approver)
                 model = self._model(command.artefact_sha256)
-                _require_promotable(model, approver)
+                _require_promotable(model)
                 if model.artefact_sha256 == self.champion or self._has(model, role):
                     raise ModelHasRole
                 return [
@@ -346,7 +333,6 @@ class RiskPolicy(Aggregate[RiskPolicyCommand, RiskPolicyEvent]):
                     )
                 ]
             case RetireModel(approver=approver, reason=reason):
-                _require_named(approver)
                 model = self._model(command.artefact_sha256)
                 roles = [role for role in ModelRole if self._has(model, role)]
                 if not roles:
@@ -444,18 +430,11 @@ def _trained(command: RecordTrainedModel) -> RiskModelTrained:
     )
 
 
-def _require_named(person: str) -> None:
-    if not person.strip():
-        raise NobodyNamed
-
-
-def _require_promotable(model: KnownModel, approver: str) -> None:
+def _require_promotable(model: KnownModel) -> None:
     if model.feature_schema != SCHEMA_HASH:
         raise ModelKnowsOtherFeatures(trained_on=model.feature_schema, computed=SCHEMA_HASH)
     if not {band.decision for band in model.bands}.issuperset(JUDGED):
         raise ModelBandsUnknown
-    if approver.strip().casefold() == model.trainer.strip().casefold():
-        raise ModelApprovedByTrainer
 
 
 def _wrongs(command: RecordTrainedModel) -> Iterator[str]:

@@ -35,7 +35,7 @@ SCOPES: Final[Mapping[Scope, str]] = {
     Scope.AGGREGATES: "read what speaks of no single customer: totals, branches, pipelines",
     Scope.PUSH_EVENTS: "report what happened outside: logins, scores, changes in a CRM",
     Scope.AD_HOC: "send documents that were not registered, where some were",
-    Scope.ON_BEHALF: "name somebody else as who submits, reviews or approves",
+    Scope.ON_BEHALF: "name somebody else as who acts, where that does not take two people",
     Scope.PERSONAL_MASKED: "see personal data masked, as an analyst does",
     Scope.PERSONAL_CLEAR: "see personal data in clear, as compliance does",
     Scope.DETOKENIZE: "be shown a card's number, on record and with a reason",
@@ -62,13 +62,14 @@ class Clearance(Enum):
 class Caller:
     """`subject` is who acts, as the log will say; `client_id` is the program that asks, which
     limits are counted for; `expires_at` is when the token ends (None: never); `purpose` is why, if
-    that was said."""
+    that was said. One who is not `authenticated` has no token: who acts is what he says."""
 
     subject: str
     client_id: str
     scopes: frozenset[Scope]
     expires_at: datetime | None = None
     purpose: str | None = None
+    authenticated: bool = True
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or WIDER.get(scope) in self.scopes
@@ -82,7 +83,12 @@ class Caller:
         return Clearance.NONE
 
 
-ANYBODY: Final = Caller(subject="anonymous", client_id="anonymous", scopes=frozenset(Scope))
+ANYBODY: Final = Caller(
+    subject="anonymous",
+    client_id="anonymous",
+    scopes=frozenset(Scope),
+    authenticated=False,
+)
 """Whoever asks a bank that is open to its own machine."""
 
 _CALLER: Final = "ledgertwin.caller"

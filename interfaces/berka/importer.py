@@ -138,9 +138,10 @@ class Importer:
         # refusal says the same. So a second run comes to the same limits.
         available = outcome.details["available"]["minor"]
         limit = self._limits.get(row.account_id, 0) + row.amount - available
-        arranged = await carry_out(mapping.overdraft(row, limit), self._execute)
-        if not isinstance(arranged, Accepted):
-            return arranged
+        for step in mapping.overdraft(row, limit):
+            arranged = await carry_out(step, self._execute)
+            if not isinstance(arranged, Accepted):
+                return arranged
         self._limits[row.account_id] = limit
         self.tally.overdrafts += 1
         return await carry_out(mapping.movement(row, overdrawn=True), self._execute)

@@ -20,7 +20,6 @@ from domain.account import (
     HolderRole,
     MovementKind,
     Product,
-    SetOverdraftLimit,
     WithdrawCash,
 )
 from domain.card import ActivateCard, CardExpiry, CardType, IssueCard
@@ -33,6 +32,7 @@ from domain.customer import (
 )
 from domain.holding import AddHolder, OpenAccount, RecordScreeningResult
 from domain.money import Money
+from domain.overdraft import ApproveOverdraft, ProposeOverdraft
 from domain.personal import Unsealed
 from interfaces.berka.files import (
     CURRENCY,
@@ -249,13 +249,27 @@ def movement(row: Transaction, *, overdrawn: bool = False) -> Instruction:
     return Instruction(command=command, command_id=command_id, actor=CLERK)
 
 
-def overdraft(row: Transaction, limit: int) -> Instruction:
-    """What lets the movement be made that was refused: a limit of so many minor units."""
-    return Instruction(
-        actor=CLERK,
-        command_id=identifier("trans", row.trans_id, "overdraft"),
-        command=SetOverdraftLimit(
-            account_id=account_id(row.account_id), limit=Money(minor=limit, currency=CURRENCY)
+def overdraft(row: Transaction, limit: int) -> tuple[Instruction, Instruction]:
+    """What lets the movement be made that was refused: a limit of so many minor units, which one
+    proposes and another approves."""
+    proposal_id = identifier("trans", row.trans_id, "overdraft proposal")
+    proposed = ProposeOverdraft(
+        proposal_id=proposal_id,
+        account_id=account_id(row.account_id),
+        limit=Money(minor=limit, currency=CURRENCY),
+        maker=CLERK,
+    )
+    approved = ApproveOverdraft(proposal_id=proposal_id, approver=REVIEWER)
+    return (
+        Instruction(
+            command=proposed,
+            command_id=identifier("trans", row.trans_id, "overdraft proposed"),
+            actor=CLERK,
+        ),
+        Instruction(
+            command=approved,
+            command_id=identifier("trans", row.trans_id, "overdraft approved"),
+            actor=REVIEWER,
         ),
     )
 

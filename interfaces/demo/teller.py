@@ -25,6 +25,7 @@ from domain.customer import (
 from domain.holding import OpenAccount, RecordScreeningResult
 from domain.iban import with_check_digits
 from domain.money import Money
+from domain.overdraft import ApproveOverdraft, ProposeOverdraft
 from domain.personal import Unsealed
 from domain.transfer import Transfer
 from interfaces.demo.people import Person
@@ -146,6 +147,16 @@ class Teller:
             REVIEWER,
         )
         return customer_id
+
+    def grant_overdraft(self, account_id: UUID, minor: int) -> None:
+        """What one proposes and another approves."""
+        proposal_id, limit = self.id("overdraft"), self.money(account_id, minor)
+        proposed = ProposeOverdraft(
+            proposal_id=proposal_id, account_id=account_id, limit=limit, maker=CLERK
+        )
+        self.give(proposed, command_id=self.id("overdraft"))
+        self.give(ApproveOverdraft(proposal_id=proposal_id, approver=REVIEWER), REVIEWER)
+        self.funds[account_id] += limit.minor
 
     def open(self, customer_id: UUID, product: Product, currency: str, on: date) -> UUID:
         account_id = self.id("account")

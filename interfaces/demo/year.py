@@ -17,7 +17,6 @@ from domain.account import (
     MarkDormant,
     Product,
     RestrictAccount,
-    SetOverdraftLimit,
 )
 from domain.authorizing import HELD_DAYS, Proof
 from domain.card import (
@@ -226,9 +225,7 @@ class _Year:
             currency = "JPY" if number % 12 == 1 else "USD"
             self._foreign[number] = teller.open(customer, Product.CURRENT, currency, OPENED)
         if number % 9 == 4:
-            limit = teller.money(current, 50_000)
-            teller.give(SetOverdraftLimit(account_id=current, limit=limit))
-            teller.funds[current] += limit.minor
+            teller.grant_overdraft(current, 50_000)
         if number % 5 == 2:
             consent = GrantConsent(
                 customer_id=customer, purpose="newsletter", version="1", granted_on=OPENED

@@ -303,7 +303,7 @@ GLOSSARY = {
     "customer_id": "The customer.",
     "product": "What kind of account it is to be.",
     "currency": "The only currency that the account will hold.",
-    "overdraft_limit": "How far below zero ordinary debits may take it; left out, not at all.",
+    "overdraft_limit": "Zero, or left out: nobody grants one alone, see `proposeOverdraft`.",
     "fees_may_overdraw": "Whether fees are charged even if they take it below that.",
     "iban": "Personal: its number by ISO 13616, with or without spaces.",
     "activate": "Whether it is open at once, or only after it is activated.",
@@ -371,7 +371,10 @@ AccountMutations = mutations(
             description="Free what is held beyond its expiry.",
             given=("hold_id",),
         ),
-        SetOverdraftLimit: Offered(description="Set how far below zero debits may go."),
+        SetOverdraftLimit: Offered(
+            description="Lower how far below zero debits may go. Nobody raises it alone: see "
+            "`proposeOverdraft`."
+        ),
         RestrictAccount: Offered(
             description="Forbid debits, credits or both, or block part of the balance. Every "
             "authority places and lifts its own restriction.",

@@ -26,6 +26,7 @@ from strawberry.types.arguments import InputContext
 from strawberry.utils.str_converters import to_camel_case, to_snake_case
 
 from domain import HANDLERS
+from domain.duties import ACTORS, answered_for
 from domain.money import MalformedMoney, Money
 from domain.personal import Personal, Unsealed
 from domain.signals import ExternalEvent
@@ -56,11 +57,6 @@ EFFECTIVE_DATE: Final = frozenset(
     }
 )
 """Fields that are the day of `meta.effectiveAt`, or today."""
-
-ACTORS: Final = frozenset(
-    {"analyst", "approver", "maker", "publisher", "reviewer", "trainer", "underwriter"}
-)
-"""Fields that say who acts: the caller, unless he may name somebody else and does."""
 
 _CHOICES: Final[Mapping[Any, str]] = {ExternalEvent: "ExternalEvent"}
 """What is one of several values, and what clients call it."""
@@ -196,7 +192,8 @@ class CommandInput:
             if values[name] is None:
                 values[name] = derived_id(meta.command_id, name)
         for name in self.acting:
-            values[name] = _acting(values[name], caller, to_camel_case(name), issues)
+            apart = answered_for(self.command, name)
+            values[name] = _acting(values[name], caller, to_camel_case(name), issues, apart=apart)
         day = meta.effective_at.astimezone(UTC).date() if meta.effective_at else today
         values |= dict.fromkeys(self.from_command_id, meta.command_id)
         values |= dict.fromkeys(self.from_effective_date, day)
@@ -209,12 +206,17 @@ class CommandInput:
         return bool(self.from_effective_date) and meta.effective_at is None
 
 
-def _acting(named: str | None, caller: Caller, field: str, issues: Issues) -> str:
-    """Who acts, as the log will say."""
-    if named is not None and named != caller.subject and not caller.may(Scope.ON_BEHALF):
+def _acting(named: str | None, caller: Caller, field: str, issues: Issues, *, apart: bool) -> str:
+    """Who acts, as the log will say. Of two steps that are kept `apart`, each is taken by the
+    caller himself, or one of them could take both under another's name."""
+    if named is None or named == caller.subject or not caller.authenticated:
+        return caller.subject if named is None else named
+    if apart:
+        issues.add((field,), "in-person", "nobody is named in the caller's place: two must answer")
+    elif not caller.may(Scope.ON_BEHALF):
         message = f"only a caller with the scope {Scope.ON_BEHALF} names somebody else"
         issues.add((field,), "on-behalf", message)
-    return caller.subject if named is None else named
+    return named
 
 
 def meta_of(given: Given) -> CommandMeta:

@@ -26,6 +26,7 @@ from domain.account import DepositCash, Product, WithdrawCash
 from domain.customer import ApproveKyc, CustomerKind, RegisterCustomer, SubmitKycEvidence
 from domain.decision import Handler
 from domain.holding import OpenAccount
+from domain.overdraft import ApproveOverdraft, ProposeOverdraft
 from domain.personal import Unsealed
 from domain.transfer import ReverseMovement, Transfer
 from tests.examples import DAY, DOC_HASH, OPENING_DAY, VALID_UNTIL, eur
@@ -79,14 +80,24 @@ def to_know(customer_id: UUID) -> Sequence[Any]:
     )
 
 
-def open_account(account_id: UUID, customer_id: UUID, overdraft: int = 0) -> OpenAccount:
+def open_account(account_id: UUID, customer_id: UUID) -> OpenAccount:
     return OpenAccount(
         account_id=account_id,
         customer_id=customer_id,
         product=Product.CURRENT,
         currency="EUR",
         opened_on=OPENING_DAY,
-        overdraft_limit=eur(overdraft),
+    )
+
+
+def overdraft(account_id: UUID, minor: int) -> Sequence[Any]:
+    """The commands by which two people let an account be overdrawn."""
+    proposal_id = uuid4()
+    return (
+        ProposeOverdraft(
+            proposal_id=proposal_id, account_id=account_id, limit=eur(minor), maker="clerk"
+        ),
+        ApproveOverdraft(proposal_id=proposal_id, approver="officer"),
     )
 
 
@@ -130,16 +141,18 @@ def reverse(
     )
 
 
-async def opened_accounts(bank: Bank, count: int = 1, overdraft: int = 0) -> list[UUID]:
+async def opened_accounts(bank: Bank, count: int = 1, limit: int = 0) -> list[UUID]:
     """Accounts of a new customer, in euros, with nothing on them."""
     customer, accounts = uuid4(), [uuid4() for _ in range(count)]
-    for command in (*to_know(customer), *(open_account(a, customer, overdraft) for a in accounts)):
+    arranged = [command for a in accounts if limit for command in overdraft(a, limit)]
+    opening = [open_account(a, customer) for a in accounts]
+    for command in (*to_know(customer), *opening, *arranged):
         assert isinstance(await bank.execute(command, clerk()), Accepted)
     return accounts
 
 
-async def opened_account(bank: Bank, overdraft: int = 0) -> UUID:
-    return (await opened_accounts(bank, overdraft=overdraft))[0]
+async def opened_account(bank: Bank, limit: int = 0) -> UUID:
+    return (await opened_accounts(bank, limit=limit))[0]
 
 
 def records(log: EventLog, after: int = 0) -> Sequence[StoredRecord]:

@@ -914,7 +914,7 @@ async def test_a_key_that_met_a_defect_seals_nothing_later(bank: Bank, log: Even
 async def _long_account(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> UUID:
     monkeypatch.setattr("application.bank.SNAPSHOT_EVERY", 8)
     async with bank_over(log) as bank:
-        account = await opened_account(bank, overdraft=5)
+        account = await opened_account(bank, limit=5)
         for minor in range(1, 18):
             await bank.execute(deposit(account, minor), clerk())
     return account
@@ -1048,7 +1048,7 @@ async def _patiently(bank: Bank, asked: Any, origin: Origin) -> Any:
 async def test_a_write_lost_before_the_commit_leaves_nothing(log: EventLog) -> None:
     watched = WatchedLog(log)
     async with bank_over(watched) as bank:
-        debtor, creditor = await opened_accounts(bank, 2, overdraft=5)
+        debtor, creditor = await opened_accounts(bank, 2, limit=5)
         before = log.head()
         watched.before = lost
         with pytest.raises(Unavailable):

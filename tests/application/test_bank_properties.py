@@ -67,6 +67,7 @@ from tests.application.banking import (
     loaded,
     lost,
     open_account,
+    overdraft,
     register,
     reverse,
     to_know,
@@ -249,9 +250,9 @@ class SeveralBanks(RuleBasedStateMachine):
     def there_are_two_customers_with_two_accounts_and_cards(self) -> None:
         for number in range(2):
             customer, account = self.id_of("customer", number), self.id_of("account", number)
-            opening = open_account(account, customer, overdraft=10)
+            opening = (open_account(account, customer), *overdraft(account, 10))
             card = _issue(self.id_of("card", number), account, customer)
-            for command in (*to_know(customer), opening, card):
+            for command in (*to_know(customer), *opening, card):
                 origin = self._origin()
                 self.asked[origin.command_id] = (command, origin)
                 self.at_once([(command, origin, [number], 0)])
@@ -528,7 +529,6 @@ WISHES: Final[Mapping[str, Callable[[About], Any]]] = {
         # Now and then under an id that a command has, or will have.
         a.earlier if a.minor % 5 == 0 else a.account,
         a.customer,
-        overdraft=a.minor,
     ),
     "register": lambda a: register(
         a.earlier if a.minor % 2 else a.customer, name=f"Number {a.minor}"

@@ -61,6 +61,7 @@ from domain.account import (
     RecentlyActive,
     ReleaseHold,
     RestrictAccount,
+    SecondPersonNeeded,
     SetOverdraftLimit,
     Status,
     WithdrawCash,
@@ -598,8 +599,14 @@ def test_an_overdraft_limit_is_zero_or_more_and_in_the_account_s_currency() -> N
         return SetOverdraftLimit(account_id=ACCOUNT, limit=money)
 
     given(Account, *OPENED).when(limit(eur(0))).then(OverdraftLimitSet(limit=eur(0)))
+    given(Account, *OPENED).when(limit(eur(50_00))).then(OverdraftLimitSet(limit=eur(50_00)))
     given(Account, *OPENED).when(limit(eur(-1))).refused(LimitNegative)
     given(Account, *OPENED).when(limit(Money(minor=1, currency="USD"))).refused(CurrencyMismatch)
+
+
+def test_nobody_raises_an_overdraft_limit_alone() -> None:
+    more = SetOverdraftLimit(account_id=ACCOUNT, limit=eur(50_01))
+    given(Account, *OPENED).when(more).refused(SecondPersonNeeded)
 
 
 def restrict(direction: Direction, amount: Money | None = None) -> RestrictAccount:

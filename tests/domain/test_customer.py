@@ -44,7 +44,6 @@ from domain.customer import (
     KycRejected,
     KycTierUnknown,
     KycValidityPast,
-    MakerIsChecker,
     NothingToChange,
     OffboardCustomer,
     RegisterCustomer,
@@ -58,6 +57,7 @@ from domain.customer import (
     UpdateContact,
     WithdrawConsent,
 )
+from domain.duties import MakerIsChecker
 from domain.personal import Retention, Unsealed
 from domain.refusal import AlreadyExists, NotFound
 from domain.restriction import Direction

@@ -11,9 +11,9 @@ from domain.customer import (
     LegalHoldExists,
     LegalHoldUnknown,
     LiftLegalHold,
-    MakerIsChecker,
     PlaceLegalHold,
 )
+from domain.duties import MakerIsChecker
 from domain.erasure import (
     ApproveErasure,
     ContinueErasure,

@@ -18,6 +18,7 @@ from domain.account import (
     HolderRole,
     LimitNegative,
     Product,
+    SecondPersonNeeded,
 )
 from domain.customer import (
     AccountLinked,
@@ -142,10 +143,10 @@ def test_an_account_may_wait_for_its_activation() -> None:
     given(ada()).when(replace(OPEN, activate=False)).then(on(ACCOUNT, EXPECTED), on(ADA, LINKED))
 
 
-def test_an_account_is_opened_with_an_overdraft_of_its_own_currency() -> None:
-    given(ada()).when(replace(OPEN, overdraft_limit=eur(50_00))).then(
-        on(ACCOUNT, replace(EXPECTED, overdraft_limit=eur(50_00)), AccountActivated(on=DAY)),
-        on(ADA, LINKED),
+def test_nobody_grants_an_overdraft_alone_by_opening_an_account_with_one() -> None:
+    given(ada()).when(replace(OPEN, overdraft_limit=eur(50_00))).refused(SecondPersonNeeded)
+    given(ada()).when(replace(OPEN, overdraft_limit=eur(0))).then(
+        on(ACCOUNT, EXPECTED, AccountActivated(on=DAY)), on(ADA, LINKED)
     )
     given(ada()).when(replace(OPEN, overdraft_limit=Money(minor=1, currency="USD"))).refused(
         CurrencyMismatch

@@ -22,6 +22,7 @@ from domain.customer import (
     CustomerRestricted,
     DocumentHashMalformed,
 )
+from domain.duties import MakerIsChecker, NobodyNamed
 from domain.loan import (
     AcceptLoanOffer,
     AddLoanGuarantor,
@@ -63,14 +64,12 @@ from domain.loan import (
     ReceiveLoanDocument,
     ReleaseLoanGuarantor,
     RequestLoanDocuments,
-    UnderwriterApproves,
     WithdrawLoan,
 )
 from domain.money import AmountNotPositive, CurrencyMismatch, Money
 from domain.postings import GL, transfer_postings
 from domain.refusal import AlreadyExists, HappenedBefore, NotFound, Refusal
 from domain.restriction import Direction
-from domain.risk.policy import NobodyNamed
 from domain.transfer import ReverseMovement
 from tests.examples import (
     ACCOUNT,
@@ -316,9 +315,7 @@ def test_an_underwriter_may_ask_for_more() -> None:
 
 def test_somebody_else_than_the_underwriter_approves() -> None:
     given(LoanCase, *IN_UNDERWRITING).when(APPROVE).then(OFFERED)
-    given(LoanCase, *IN_UNDERWRITING).when(replace(APPROVE, approver="una")).refused(
-        UnderwriterApproves
-    )
+    given(LoanCase, *IN_UNDERWRITING).when(replace(APPROVE, approver="una")).refused(MakerIsChecker)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
 from application.codec import Codec
+from domain.duties import MakerIsChecker, NobodyNamed
 from domain.refusal import AlreadyExists, NotFound, Refusal
 from domain.risk.assessment import RiskDecision
 from domain.risk.features import SCHEMA_HASH
@@ -17,7 +18,6 @@ from domain.risk.policy import (
     DriftLevel,
     DriftMetric,
     Metrics,
-    ModelApprovedByTrainer,
     ModelBandsUnknown,
     ModelDriftDetected,
     ModelHasNoRole,
@@ -26,7 +26,6 @@ from domain.risk.policy import (
     ModelRecordMalformed,
     ModelRole,
     ModelUnknown,
-    NobodyNamed,
     NoDrift,
     PromoteModel,
     PublishRules,
@@ -42,7 +41,7 @@ from domain.risk.policy import (
 )
 from domain.risk.rules import DEFAULT_RULES, Rule, RulesMalformed, rules_hash
 from tests.examples import DAY, NOBODY_KNOWN
-from tests.scenario import given
+from tests.scenario import InMemoryHistory, given
 
 MODEL, OTHER = "ab" * 32, "cd" * 32
 MODEL_ID = UUID("00000000-0000-4000-8000-0000000000aa")
@@ -228,7 +227,7 @@ def test_a_model_is_promoted_by_who_saw_its_bands(role: ModelRole) -> None:
 
 @pytest.mark.parametrize("approver", ["ada", "Ada", " ada "])
 def test_a_model_is_not_promoted_by_who_trained_it(approver: str) -> None:
-    given(RiskPolicy, TRAINED).when(promote(by=approver)).refused(ModelApprovedByTrainer)
+    given(RiskPolicy, TRAINED).when(promote(by=approver)).refused(MakerIsChecker)
 
 
 def test_a_model_is_promoted_by_somebody() -> None:
@@ -414,14 +413,14 @@ commands = st.one_of(
 @given_any(st.lists(commands, max_size=30))
 def test_who_decides_was_approved_by_somebody_else_than_its_trainer(asked: list[Any]) -> None:
     """And is not the one that challenges, and its bands are known."""
-    policy, trainers, approved = RiskPolicy(), dict[str, str](), dict[str, str]()
+    history, trainers, approved = InMemoryHistory(), dict[str, str](), dict[str, str]()
     for command in asked:
         try:
-            events = policy.decide(command)
+            decision = history.execute(command, uuid4())
         except Refusal:
             continue
-        policy = policy.after(events)
-        for event in events:
+        policy = history.state(RiskPolicy, RISK_POLICY_ID)
+        for event in (event for _, events in decision for event in events):
             if isinstance(event, RiskModelTrained):
                 trainers[event.artefact_sha256] = event.trainer
             if isinstance(event, RiskModelPromoted):

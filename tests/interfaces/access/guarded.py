@@ -54,6 +54,12 @@ class Guarded:
 
     def as_somebody_with(self, *scopes: Scope, subject: str = "somebody") -> Served:
         """The bank as it is to whoever may do that, and no more."""
+        known = self._as(*scopes, subject=subject)
+        if Scope.WRITE in scopes:
+            known.colleague = self._as(*scopes, subject=f"colleague of {subject}")
+        return known
+
+    def _as(self, *scopes: Scope, subject: str) -> Served:
         known = Served(self.bank.address, self.bank.database)
         self._known.append(known)
         known.http.headers["authorization"] = f"Bearer {self.token(*scopes, subject=subject)}"

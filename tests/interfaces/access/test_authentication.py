@@ -147,8 +147,8 @@ def test_a_socket_that_brings_a_wrong_token_is_not_opened(guarded: Guarded) -> N
 
 
 def test_the_log_says_who_acted(guarded: Guarded) -> None:
-    teller = guarded.as_somebody_with(Scope.READ, Scope.WRITE, Scope.ON_BEHALF, subject="teller-7")
-    assert guarded.actors_of(active_customer(teller)) == {"teller-7"}
+    teller = guarded.as_somebody_with(Scope.READ, Scope.WRITE, subject="teller-7")
+    assert guarded.actors_of(active_customer(teller)) == {"teller-7", "colleague of teller-7"}
 
 
 @pytest.mark.parametrize("purpose", ["x" * 201, "", "tab\there", "soft\xadhyphen"])

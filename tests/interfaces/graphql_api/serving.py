@@ -19,6 +19,7 @@ from application.event_log import LogUnavailable, open_log
 from interfaces.app import create_app
 from interfaces.database import as_application
 from interfaces.indexing import indexing
+from interfaces.sealer import run_sealer
 from interfaces.settings import Access, Settings
 from interfaces.system import bank_codec, open_system
 from interfaces.telemetry import Telemetry
@@ -28,7 +29,9 @@ from projections.runner import Runner
 
 class Served:
     """A bank with its address, and the URL of its database. `ask` is a client that knows no GraphQL
-    library."""
+    library. Where callers have tokens, `colleague` is another one."""
+
+    colleague: "Served | None" = None
 
     def __init__(self, address: str, database: str = "") -> None:
         self.address = address
@@ -95,26 +98,40 @@ def served(
     with socket.create_server(("127.0.0.1", 0)) as listening:
         host, port = listening.getsockname()
         bank = Served(f"http://{host}:{port}", url)
+        settings = Settings(**{"home": home, "port": port, "access": Access.OPEN, **given})
         servers: Queue[uvicorn.Server] = Queue()
 
         async def serve() -> None:
-            settings = Settings(**{"home": home, "port": port, "access": Access.OPEN, **given})
             async with open_system(url, settings) as system:
                 app = create_app(system, clock=bank.now, telemetry=telemetry)
                 server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
                 servers.put(server)
-                async with indexing(system.indexer), system.sealing.going_on():
+                async with indexing(system.indexer):
                     await server.serve(sockets=[listening])
 
         thread = threading.Thread(target=lambda: uvloop.run(serve()), name="served")
         thread.start()
         server = servers.get(timeout=30)
         try:
-            yield bank
+            with sealing(url, settings):
+                yield bank
         finally:
             bank.http.close()
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def sealing(url: str, settings: Settings) -> Iterator[None]:
+    """A log that is sealed, until the block ends."""
+    stop = threading.Event()
+    thread = threading.Thread(target=run_sealer, args=(url, settings, stop), name="sealing")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextmanager
@@ -159,9 +176,10 @@ def active_customer(bank: Served, name: str = "Ada Lovelace", **personal: str) -
     )
     customer: str = registered["customer"]["uuid"]
     evidence = {"docType": "PASSPORT", "issuerCountry": "CZ", "docHash": "ab" * 32}
-    bank.send("submitKycEvidence", customerId=customer, maker="clerk", **evidence)
-    approved = bank.send(
-        "approveKyc", customerId=customer, tier=2, validUntil="2099-12-31", reviewer="officer"
+    maker, reviewer = ({}, {}) if bank.colleague else ({"maker": "clerk"}, {"reviewer": "officer"})
+    bank.send("submitKycEvidence", customerId=customer, **maker, **evidence)
+    approved = (bank.colleague or bank).send(
+        "approveKyc", customerId=customer, tier=2, validUntil="2099-12-31", **reviewer
     )
     assert approved["__typename"] == "CustomerChanged", approved
     return customer

@@ -478,7 +478,7 @@ def test_a_model_is_promoted_by_somebody_else_and_shown_with_its_bands(
     assert trained["__typename"] == "RiskPolicyChanged", trained
     promotion = {"artefactSha256": artefact, "role": "CHALLENGER"}
     by_trainer = bank.send("promoteModel", CHANGES, approver="Ann", **promotion)
-    assert by_trainer["code"] == "MODEL_APPROVED_BY_TRAINER"
+    assert by_trainer["code"] == "MAKER_IS_CHECKER"
     promoted = bank.send("promoteModel", CHANGES, approver="bea", **promotion)
     policy = bank.ask(POLICY, token=promoted["receipt"]["consistencyToken"])["riskPolicy"]
     assert (policy["champion"], policy["challenger"]) == (None, {"artefactSha256": artefact})

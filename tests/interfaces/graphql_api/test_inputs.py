@@ -10,12 +10,12 @@ import pytest
 from domain import HANDLERS
 from domain.account import Account, DepositCash, Product
 from domain.aggregate import command
-from domain.customer import SubmitKycEvidence
+from domain.customer import RejectKyc, SubmitKycEvidence
 from domain.decision import Handler
 from domain.holding import OpenAccount
 from domain.money import Money
 from domain.value import changed
-from interfaces.access.caller import Caller, Scope
+from interfaces.access.caller import ANYBODY, Caller, Scope
 from interfaces.graphql_api.accounts import GLOSSARY as ACCOUNTS
 from interfaces.graphql_api.customers import GLOSSARY as CUSTOMERS
 from interfaces.graphql_api.ids import derived_id, global_id
@@ -137,16 +137,41 @@ def test_one_may_say_who_one_is() -> None:
     assert evidence(CLERK, maker="clerk").maker == "clerk"
 
 
+def rejection(caller: Caller, reviewer: str) -> Any:
+    """The command of an input that says who rejects evidence, for which one is enough."""
+    made = command_input(RejectKyc, glossary=CUSTOMERS, description="")
+    given = {
+        "meta": META,
+        "customerId": str(UUID(int=3)),
+        "reasons": ["FORGED"],
+        "reviewer": reviewer,
+    }
+    return made.command_of(given, meta_of(given), TODAY, caller)
+
+
+TRUSTED = changed(CLERK, scopes=frozenset({Scope.WRITE, Scope.ON_BEHALF}))
+
+
 def test_nobody_acts_in_anothers_name() -> None:
     with pytest.raises(Malformed) as malformed:
-        evidence(CLERK, maker="officer")
+        rejection(CLERK, "officer")
     (issue,) = malformed.value.issues
-    assert (issue.path, issue.rule) == (["maker"], "on-behalf")
+    assert (issue.path, issue.rule) == (["reviewer"], "on-behalf")
 
 
 def test_who_may_names_another() -> None:
-    trusted = changed(CLERK, scopes=frozenset({Scope.WRITE, Scope.ON_BEHALF}))
-    assert evidence(trusted, maker="officer").maker == "officer"
+    assert rejection(TRUSTED, "officer").reviewer == "officer"
+
+
+def test_where_two_must_answer_nobody_names_another() -> None:
+    with pytest.raises(Malformed) as malformed:
+        evidence(TRUSTED, maker="officer")
+    (issue,) = malformed.value.issues
+    assert (issue.path, issue.rule) == (["maker"], "in-person")
+
+
+def test_who_is_not_known_by_a_token_says_who_acts() -> None:
+    assert evidence(ANYBODY, maker="officer").maker == "officer"
 
 
 def test_what_the_command_makes_has_an_id_of_its_own() -> None:

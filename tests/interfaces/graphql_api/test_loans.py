@@ -100,7 +100,7 @@ def test_an_application_leads_to_money_on_the_account(bank: Served, desk: Desk) 
 def test_whoever_has_underwritten_cannot_approve(bank: Served, desk: Desk) -> None:
     desk.underwritten()
     answer = bank.send("approveLoan", **desk.approval("una"))
-    assert answer["code"] == "UNDERWRITER_IS_APPROVER"
+    assert answer["code"] == "MAKER_IS_CHECKER"
 
 
 def test_a_customer_shows_what_it_borrows_and_vouches_for(bank: Served, desk: Desk) -> None:

@@ -324,7 +324,7 @@ LATER = {"effectiveAt": "2999-01-01T00:00:00Z"}
 @pytest.fixture(scope="module")
 def theirs(guarded: Guarded) -> str:
     """A customer whose e-mail address has changed, and who is restricted."""
-    teller = guarded.as_somebody_with(Scope.READ, Scope.WRITE, Scope.ADMIN, Scope.ON_BEHALF)
+    teller = guarded.as_somebody_with(Scope.READ, Scope.WRITE, Scope.ADMIN)
     customer = active_customer(teller, "Grace Hopper", email="grace@example.org")
     hers = {"customerId": customer}
     of_customer(teller, "updateContact", **hers, email="hopper@example.org")

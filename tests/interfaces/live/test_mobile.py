@@ -123,7 +123,7 @@ def test_nobody_is_greeted_without_a_token(guarded: Guarded) -> None:
 
 
 def test_an_app_without_the_scope_reports_nothing(guarded: Guarded) -> None:
-    ours = guarded.as_somebody_with(Scope.READ, Scope.WRITE, Scope.ON_BEHALF)
+    ours = guarded.as_somebody_with(Scope.READ, Scope.WRITE)
     customer = active_customer(ours)
     said = {"authorization": f"Bearer {guarded.token(Scope.READ)}"}
     with greeted(guarded.bank.address, **said) as app:
@@ -133,7 +133,7 @@ def test_an_app_without_the_scope_reports_nothing(guarded: Guarded) -> None:
 
 
 def test_an_app_may_report_what_it_may_not_read(guarded: Guarded) -> None:
-    ours = guarded.as_somebody_with(Scope.READ, Scope.WRITE, Scope.ON_BEHALF)
+    ours = guarded.as_somebody_with(Scope.READ, Scope.WRITE)
     customer = active_customer(ours)
     said = {"authorization": f"Bearer {guarded.token(Scope.PUSH_EVENTS)}"}
     with greeted(guarded.bank.address, **said) as app:

@@ -128,7 +128,7 @@ def test_a_customer_that_is_not_there_cannot_be_followed(bank: Served) -> None:
 
 @pytest.fixture(scope="module")
 def ours(guarded: Guarded) -> Served:
-    return guarded.as_somebody_with(Scope.READ, Scope.WRITE, Scope.PERSONAL_CLEAR, Scope.ON_BEHALF)
+    return guarded.as_somebody_with(Scope.READ, Scope.WRITE, Scope.PERSONAL_CLEAR)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_every_operation_but_training_is_allowed_with_that_scope_alone(guarded: 
 
 @pytest.fixture(scope="module")
 def customer(guarded: Guarded) -> str:
-    clerk = guarded.as_somebody_with(Scope.READ, Scope.WRITE, Scope.ON_BEHALF)
+    clerk = guarded.as_somebody_with(Scope.READ, Scope.WRITE)
     return active_customer(clerk, "Ada Lovelace", email="ada@example.org", nationalId="735105/1233")
 
 
