@@ -10,7 +10,7 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from application.proof.note import Checkpoint, Note
+from application.proof.note import Checkpoint, Note, NoteInvalid
 from application.proof.policy import NONE, Policy
 from application.sealing import Connect
 
@@ -85,11 +85,20 @@ class Seals:
             assert row is not None
             if self._policy.quorum != NONE:
                 for position, signed, lines in connection.execute(_COSIGNED, [self._witnessed]):
-                    note = Note.parse((signed + "".join(lines)).encode())
-                    if self._policy.satisfied_by(note):
+                    note = self._cosigned(signed + "".join(lines))
+                    if note is not None:
                         self._witnessed, self._witnessed_note = position, note
                         break
         return Stand(sealed=row[0], witnessed=self._witnessed)
+
+    def _cosigned(self, text: str) -> Note | None:
+        """The note, if enough have cosigned it. One with a cosignature that is wrong they have not;
+        whoever verifies the log names it."""
+        try:
+            note = Note.parse(text.encode())
+            return note if self._policy.satisfied_by(note) else None
+        except NoteInvalid:
+            return None
 
 
 def _put(path: Path, content: bytes) -> None:

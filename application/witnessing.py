@@ -43,6 +43,17 @@ class WitnessSaidNo(Exception):
     """It has not cosigned; the message says what it said."""
 
 
+_SAID_NO: Final = (
+    WitnessSaidNo,
+    NoteInvalid,
+    HTTPException,
+    URLError,
+    OSError,
+    OverflowError,  # it has cosigned at no time that there is
+    ValueError,
+)
+
+
 class _Straight(HTTPRedirectHandler):
     """A witness is where the policy says, and nowhere else."""
 
@@ -72,7 +83,7 @@ class Witnessing:
         wrong is logged, once."""
         try:
             done = self._ask(self._policy.witnesses[witness], self._policy.addresses[witness])
-        except (WitnessSaidNo, NoteInvalid, HTTPException, URLError, OSError, ValueError) as said:
+        except _SAID_NO as said:
             if witness not in self._away:
                 logger.warning("the witness %s has not cosigned: %s", witness, said)
             self._away.add(witness)
@@ -123,7 +134,7 @@ class Witnessing:
     def _keep(self, witness: Verifier, note: Note, size: int, said: str) -> None:
         """Its own cosignature, once it was found to be right; whatever else it sent is left."""
         cosigned = Note.parse((note.text + "\n" + said).encode())
-        if witness not in cosigned.signed_by([witness]):
+        if cosigned.text != note.text or witness not in cosigned.signed_by([witness]):
             raise WitnessSaidNo("its answer has no cosignature of its own")
         (line, *_) = (
             s for s in cosigned.signatures if (s.name, s.key_id) == (witness.name, witness.key_id)

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from http import HTTPStatus
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -21,10 +22,10 @@ from application.proof.evidence import (
     Proves,
     prove,
 )
-from application.proof.note import NoteInvalid
+from application.proof.note import Note, NoteInvalid, cosignature_of
 from application.proof.policy import Policy
 from application.proof.verify import Problem
-from application.proof.witness import Witness, WitnessKey
+from application.proof.witness import Answer, Witness, WitnessKey
 from application.proving import NotProvable, Prover
 from application.record import record_hash
 from application.seals import RecordState, Seals
@@ -332,3 +333,53 @@ def test_somebody_elses_cosignature_is_not_kept(database: str, tmp_path: Path) -
             bench.seal()
             assert not Witnessing(bench.connect, bench.tree, policy).ask("w")
             assert Seals(bench.connect, policy).stand().witnessed == 0
+
+
+class Liar(Witness):
+    """A witness that has the bank keep what is no cosignature of its checkpoint."""
+
+    def __init__(self, folder: Path, say: Callable[[Note], str]) -> None:
+        super().__init__(KEY, [], folder)
+        self._say = say
+
+    def add_checkpoint(self, body: bytes) -> Answer:
+        return Answer(HTTPStatus.OK, self._say(Consistency.parse(body.decode()).note))
+
+
+def of_more(note: Note) -> str:
+    """Its own signature, of a text that begins as the bank's does."""
+    more = f"{note.text}\nand more\n"
+    return f"and more\n\n{cosignature_of(KEY.verifier, more, 1, KEY.private.sign)}"
+
+
+def of_no_time(note: Note) -> str:
+    return str(cosignature_of(KEY.verifier, note.text, 2**64 - 1, KEY.private.sign))
+
+
+@pytest.mark.parametrize(
+    "say", [of_more, of_no_time, lambda _: "", lambda _: "\n\n", lambda _: "x" * 100_000]
+)
+def test_what_is_no_cosignature_of_the_checkpoint_is_not_kept(
+    database: str, tmp_path: Path, say: Callable[[Note], str]
+) -> None:
+    with bench_on(database, tmp_path) as bench, answering(Liar(tmp_path / "x", say)) as address:
+        policy = Policy.parse(
+            f"witness w {KEY.verifier} {address}\nquorum w\n", log=bench.signer.verifier
+        )
+        bench.deposits(1)
+        bench.seal()
+        assert not Witnessing(bench.connect, bench.tree, policy).ask("w")
+        assert Seals(bench.connect, policy).stand().witnessed == 0
+        note = bench.tree.latest()
+        assert note is not None
+        assert len(note.signatures) == 1, "nothing was kept"
+
+
+def test_a_cosignature_that_is_wrong_is_none(database: str, tmp_path: Path) -> None:
+    with bench_on(database, tmp_path) as bench, witnessed(bench, tmp_path) as (policy, witnessing):
+        bench.deposits(1)
+        bench.seal()
+        assert witnessing.ask("w")
+        bench.tamper("ALTER TABLE ledgertwin.cosignatures DISABLE TRIGGER ALL")
+        bench.tamper("UPDATE ledgertwin.cosignatures SET line = reverse(rtrim(line, E'\n'))")
+        assert Seals(bench.connect, policy).stand().witnessed == 0
