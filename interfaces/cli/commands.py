@@ -12,6 +12,7 @@ from interfaces.cli.clients import clients
 from interfaces.cli.database import migrate, rebuild, status
 from interfaces.cli.doctor import doctor
 from interfaces.cli.documents import documents
+from interfaces.cli.duties import duties
 from interfaces.cli.erasing import erasures, keys, retention
 from interfaces.cli.history import replay
 from interfaces.cli.importing import berka, fraud
@@ -64,6 +65,7 @@ app.command()(replay)
 app.command()(verify)
 app.command()(rebuild)
 app.command()(doctor)
+app.command()(duties)
 imports.command()(berka)
 imports.command()(fraud)
 databases.command()(migrate)
