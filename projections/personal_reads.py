@@ -13,7 +13,8 @@ from projections.projection import Feed
 
 @value
 class PersonalRead:
-    """What one record says of one customer: `fields` were shown, at most as clearly as `shown`."""
+    """What one record says of one customer: `fields` were shown, at most as clearly as `shown`, and
+    perhaps again before `until` (None: not that this record would know of)."""
 
     customer_id: UUID
     position: int
@@ -24,6 +25,7 @@ class PersonalRead:
     operations: tuple[str, ...]
     fields: tuple[str, ...]
     shown: Shown
+    until: datetime | None
 
 
 class PersonalReads(Feed[PersonalRead]):
@@ -99,4 +101,5 @@ def _read_of(customer: UUID, event: PersonalDataRead, position: int) -> Personal
         operations=tuple(sorted({read.operation for read in reads})),
         fields=tuple(sorted({name for read in reads for name in read.fields})),
         shown=Shown.CLEAR if clear else Shown.MASKED,
+        until=event.until,
     )

@@ -1,19 +1,19 @@
 """Sees to it that nobody reads personal data without that being on record, before it is shown.
 
 What one reader reads while an earlier record of his is being written becomes the next record: many
-requests at once cost few records, and one alone waits for one commit.
+requests at once cost few records, and one alone waits for one commit. What he reads again while a
+record stands for it (`domain.access.stands_until`) is on record already, and waits for nothing.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
 from application.commands import Origin, Refused
-from domain.access import Read, RecordReads, Shown, reads_by
+from domain.access import Read, RecordReads, Shown, reads_by, stands_until
 from interfaces.access.caller import Caller
 from interfaces.instruction import Execute
 
@@ -21,6 +21,10 @@ ACTOR: Final = "journal of reads"
 
 READS_AT_ONCE: Final = 1_000
 """So many customers in one record at most, of about 40 bytes each."""
+
+REMEMBERED: Final = 20_000
+"""So many reads are known at least to be on record, and at most twice as many: what is forgotten is
+told again."""
 
 
 class Reads:
@@ -54,14 +58,26 @@ class _Reader(NamedTuple):
     purpose: str | None
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """What is to be told next, and who waits for it."""
+class _Telling:
+    """A record on its way: what it tells, and when it is there. Once it is being written it has a
+    time, and nothing is added."""
 
-    told: Told = field(default_factory=lambda: defaultdict(set))
-    recorded: "asyncio.Future[None]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    def __init__(self) -> None:
+        self.told: Told = defaultdict(set)
+        self.at: datetime | None = None
+        self.until: datetime | None = None
+        self.recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def begin(self, at: datetime) -> None:
+        self.at, self.until = at, stands_until(at)
+
+    def stands_for(self, now: datetime) -> bool:
+        """Whether it tells of what is read now, or will. One from later than now proves nothing:
+        the clock was set back."""
+        if self.at is None or self.until is None:
+            return True
+        failed = self.recorded.done() and self.recorded.exception() is not None
+        return not failed and self.at <= now < self.until
 
 
 class AccessJournal:
@@ -70,42 +86,68 @@ class AccessJournal:
     def __init__(self, execute: Execute, clock: Callable[[], datetime]) -> None:
         self._execute = execute
         self._clock = clock
-        self._waiting: dict[_Reader, _Waiting] = {}
+        self._telling: dict[Hashable, _Telling] = {}
+        self._before: dict[Hashable, _Telling] = {}
+        """What told of each thing last: two generations, of which the older one is forgotten."""
+        self._waiting: dict[_Reader, _Telling] = {}
         self._writing: dict[_Reader, asyncio.Task[None]] = {}
 
     async def record(self, caller: Caller, told: Told) -> None:
         """Return once it is on record. Raises what the bank raises when it is not: then nothing may
         be shown."""
         reader = _Reader(caller.subject, caller.client_id, caller.purpose)
-        waiting = self._waiting.get(reader)
-        if waiting is None:
-            waiting = self._waiting[reader] = _Waiting()
+        now = self._clock()
+        waited_for: dict[_Telling, None] = {}
         for key, customers in told.items():
-            waiting.told[key] |= customers
+            for customer in customers:
+                telling = self._found((reader, key, customer), now)
+                if telling is None:
+                    telling = self._telling[reader, key, customer] = self._next(reader)
+                    telling.told[key].add(customer)
+                if not telling.recorded.done():
+                    waited_for[telling] = None
+        for telling in waited_for:
+            await asyncio.shield(telling.recorded)
+
+    def _found(self, read: Hashable, now: datetime) -> _Telling | None:
+        """What tells of it already."""
+        telling = self._telling.get(read) or self._before.get(read)
+        return telling if telling is not None and telling.stands_for(now) else None
+
+    def _next(self, reader: _Reader) -> _Telling:
+        """What is told of this reader next."""
+        if len(self._telling) >= REMEMBERED:
+            self._telling, self._before = {}, self._telling
+        telling = self._waiting.get(reader)
+        if telling is None:
+            telling = self._waiting[reader] = _Telling()
         if reader not in self._writing:
             self._writing[reader] = asyncio.create_task(self._write(reader))
-        await asyncio.shield(waiting.recorded)
+        return telling
 
     async def _write(self, reader: _Reader) -> None:
         try:
-            while (waiting := self._waiting.pop(reader, None)) is not None:
+            while (telling := self._waiting.pop(reader, None)) is not None:
+                at = self._clock().astimezone(UTC)
+                telling.begin(at)
                 try:
-                    for reads in _in_parts(waiting.told):
-                        await self._send(reader, reads)
+                    for reads in _in_parts(telling.told):
+                        await self._send(reader, at, reads)
                 except Exception as error:  # noqa: BLE001 -- whoever waits is told
-                    waiting.recorded.set_exception(error)
-                    waiting.recorded.exception()  # he may have gone meanwhile
+                    telling.recorded.set_exception(error)
+                    telling.recorded.exception()  # he may have gone meanwhile
                 else:
-                    waiting.recorded.set_result(None)
+                    telling.recorded.set_result(None)
+                telling.told.clear()
         finally:
             del self._writing[reader]
 
-    async def _send(self, reader: _Reader, reads: tuple[Read, ...]) -> None:
+    async def _send(self, reader: _Reader, at: datetime, reads: tuple[Read, ...]) -> None:
         command = RecordReads(
             journal_id=reads_by(reader.subject),
             reader=reader.subject,
             client=reader.client_id,
-            at=self._clock().astimezone(UTC),
+            at=at,
             reads=reads,
             purpose=reader.purpose,
         )

@@ -32,6 +32,10 @@ class PersonalDataRead:
     client: str = strawberry.field(description="With which program.")
     purpose: str | None = strawberry.field(description="Why, if that was said.")
     at: datetime = strawberry.field(description="When.")
+    until: datetime | None = strawberry.field(
+        description="Before when what the reader asked for again is not told again, a few seconds "
+        "later; null: everything was."
+    )
     operations: list[str] = strawberry.field(
         description="By which operations: their names, or the fields at their roots."
     )
@@ -47,6 +51,7 @@ class PersonalDataRead:
             client=row.client,
             purpose=row.purpose,
             at=row.at,
+            until=row.until,
             operations=list(row.operations),
             fields=list(row.fields),
             shown=row.shown,

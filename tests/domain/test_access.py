@@ -17,6 +17,7 @@ from domain.access import (
     Shown,
     UnusualReading,
     reads_by,
+    stands_until,
 )
 from domain.refusal import NotFound
 from domain.value import changed
@@ -38,7 +39,9 @@ def reading(customers: int, at: datetime = NOON) -> RecordReads:
 
 
 def read(customers: int, at: datetime = NOON) -> PersonalDataRead:
-    return PersonalDataRead(reader="clerk", client="desk", at=at, reads=of(customers))
+    return PersonalDataRead(
+        reader="clerk", client="desk", at=at, reads=of(customers), until=stands_until(at)
+    )
 
 
 def test_what_is_read_is_recorded_with_who_and_why() -> None:
@@ -80,6 +83,15 @@ def test_the_same_customer_read_often_counts_once() -> None:
 
 def test_one_reader_cannot_write_into_another_s_journal() -> None:
     given(AccessJournal).when(changed(reading(1), reader="somebody else")).refused(NotFound)
+
+
+def test_a_record_stands_for_what_is_read_again_within_seconds() -> None:
+    assert stands_until(NOON) == NOON + timedelta(seconds=10)
+
+
+def test_no_record_stands_for_what_is_read_in_the_next_hour() -> None:
+    last_second = NOON.replace(minute=59, second=59)
+    assert stands_until(last_second) == NOON.replace(minute=0) + timedelta(hours=1)
 
 
 @pytest.mark.parametrize("nothing", [(), of(0), of(1, fields=())])
