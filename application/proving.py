@@ -6,7 +6,7 @@ covers it, and else under the latest one.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -24,7 +24,6 @@ from application.proof.merkle import (
     root_of,
 )
 from application.proof.note import Checkpoint, Note
-from application.proof.tiles import node_of
 from application.proof.verify import Entry
 from application.sealing import Connect, Tree
 from application.seals import Seals
@@ -51,6 +50,13 @@ class DayEnd(NamedTuple):
     root: bytes
 
 
+class Place(NamedTuple):
+    """Of a record: the index of its leaf, and the path from there to the root."""
+
+    index: int
+    path: tuple[bytes, ...]
+
+
 class Prover:
     """Of one bank's log. Its methods block, and may be called from any thread."""
 
@@ -68,9 +74,25 @@ class Prover:
         if index is None or note is None:
             raise NotProvable(f"no checkpoint covers position {position} yet")
         size = Checkpoint.parse(note.text).size
-        path = tuple(inclusion_path(index, size, node_of(size, self._tree.read)))
+        with self._tree.nodes(size) as node:
+            path = tuple(inclusion_path(index, size, node))
         proof = Inclusion(index, path, note, _entry(record))
         return proof if with_record else Inclusion(index, path, note, None, proof.leaf)
+
+    def places(self, positions: Iterable[int]) -> tuple[Note | None, Mapping[int, Place]]:
+        """The latest checkpoint, and where in its tree the records at these positions are; of those
+        that it does not cover yet, nothing."""
+        note = self._tree.latest()
+        if note is None:
+            return None, {}
+        size = Checkpoint.parse(note.text).size
+        found: dict[int, Place] = {}
+        with self._tree.nodes(size) as node:
+            for position in positions:
+                index = self._tree.leaf_of(position)
+                if index is not None and index < size:
+                    found[position] = Place(index, tuple(inclusion_path(index, size, node)))
+        return note, found
 
     def consistency(self, old: int) -> Consistency:
         """That the log begins with its first `old` records. NotProvable."""
@@ -78,9 +100,8 @@ class Prover:
         size = 0 if note is None else Checkpoint.parse(note.text).size
         if note is None or not 0 < old <= size:
             raise NotProvable(f"{old} is not the size of what was signed: that is {size} by now")
-        return Consistency(
-            old, tuple(consistency_path(old, size, node_of(size, self._tree.read))), note
-        )
+        with self._tree.nodes(size) as node:
+            return Consistency(old, tuple(consistency_path(old, size, node)), note)
 
     def checkpoint_of(self, size: int) -> Note | None:
         """The checkpoint that was signed of so many records."""

@@ -221,6 +221,12 @@ class Sealer:
             )
         return note
 
+    def tell(self, broken: str | None) -> None:
+        """Say to those who read the database why nothing is sealed any more; None if all is well
+        again."""
+        with self._connect() as connection:
+            connection.execute("UPDATE ledgertwin.merkle_log SET broken = %s", [broken])
+
 
 class Signer:
     """Signs checkpoints for one log, and never two that contradict each other.

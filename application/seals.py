@@ -14,7 +14,10 @@ from application.proof.note import Checkpoint, Note, NoteInvalid
 from application.proof.policy import NONE, Policy
 from application.sealing import Connect
 
-_SEALED: Final = "SELECT coalesce(max(position), 0) FROM ledgertwin.checkpoints"
+_SEALED: Final = (
+    "SELECT (SELECT coalesce(max(position), 0) FROM ledgertwin.checkpoints), broken"
+    " FROM ledgertwin.merkle_log"
+)
 _COSIGNED: Final = (
     "SELECT position, note, array(SELECT line FROM ledgertwin.cosignatures AS c"
     " WHERE c.size = checkpoints.size ORDER BY witness) FROM ledgertwin.checkpoints"
@@ -34,10 +37,12 @@ class RecordState(StrEnum):
 
 
 class Stand(NamedTuple):
-    """The last positions that are sealed and that are witnessed; 0 if none is."""
+    """The last positions that are sealed and that are witnessed; 0 if none is. `broken` says why
+    nothing more is sealed, where something is not as it was written."""
 
     sealed: int
     witnessed: int
+    broken: str | None = None
 
     def state_of(self, position: int) -> RecordState:
         """Of a record that there is."""
@@ -89,7 +94,7 @@ class Seals:
                     if note is not None:
                         self._witnessed, self._witnessed_note = position, note
                         break
-        return Stand(sealed=row[0], witnessed=self._witnessed)
+        return Stand(sealed=row[0], witnessed=self._witnessed, broken=row[1])
 
     def _cosigned(self, text: str) -> Note | None:
         """The note, if enough have cosigned it. One with a cosignature that is wrong they have not;

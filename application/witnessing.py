@@ -24,7 +24,6 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from application.proof.merkle import consistency_path
 from application.proof.note import Checkpoint, Note, NoteInvalid, Verifier, time_of
 from application.proof.policy import Policy
-from application.proof.tiles import node_of
 from application.sealing import Connect, Tree
 
 logger = logging.getLogger(__name__)
@@ -119,7 +118,8 @@ class Witnessing:
         return last
 
     def _post(self, address: str, old: int, size: int, note: Note) -> tuple[int, str]:
-        path = consistency_path(old, size, node_of(size, self._tree.read)) if old else ()
+        with self._tree.nodes(size) as node:
+            path = consistency_path(old, size, node) if old else ()
         body = add_checkpoint(old, path, Note(note.text, note.signatures[:1]))
         request = Request(  # noqa: S310 -- the policy's parser lets only http(s) through
             f"{address}/add-checkpoint", body, {"Content-Type": "text/plain"}, method="POST"

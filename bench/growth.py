@@ -29,9 +29,9 @@ from bench.place import Place
 from bench.sizes import Sizes
 from bench.transfers.bank import BankOrder, taken
 from domain.value import value
+from interfaces.children import WORKER, supervised
 from interfaces.settings import Settings
 from interfaces.system import System
-from interfaces.worker import supervised_worker
 from projections.balance import BALANCES
 from projections.cards import CARDS
 from projections.customers import CUSTOMERS
@@ -137,7 +137,7 @@ async def _founded(url: str, home: Path, sizes: Sizes) -> tuple[list[Customer], 
 def _lengthen(place: Place, database: str, accounts: Sequence[UUID], size: int) -> None:
     """The read models follow on the other processor while the log is written."""
     url = place.url(database)
-    with supervised_worker(url, Settings(home=place.home)):
+    with supervised(WORKER, url, Settings(home=place.home)):
         with log_at(url, place.home) as log:
             lengthen(url, log, accounts, max(size - log.head(), 0) // RECORDS_EACH)
         place.await_read_models(database)
@@ -149,7 +149,7 @@ def _lengthen(place: Place, database: str, accounts: Sequence[UUID], size: int) 
 def _measure_accounts(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings:
     with place.bank_database(LENGTHS) as url:
         long = asyncio.run(_long_to_be(url, place.home, len(sizes.account_lengths)))
-        with supervised_worker(url, Settings(home=place.home)), log_at(url, place.home) as log:
+        with supervised(WORKER, url, Settings(home=place.home)), log_at(url, place.home) as log:
             for length, customer in zip(sizes.account_lengths, long, strict=True):
                 tell(f"an account of {length:,} records")
                 lengthen(url, log, customer.accounts, length, hot=True)

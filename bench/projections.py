@@ -20,9 +20,10 @@ from bench.place import Place
 from bench.sizes import Sizes
 from bench.transfers.bank import BankOrder, bank_apart
 from domain.value import value
+from interfaces.children import WORKER, supervised
 from interfaces.database import as_application
 from interfaces.settings import Settings
-from interfaces.worker import open_runner, supervised_worker
+from interfaces.worker import open_runner
 from projections import PROJECTIONS
 from projections.read_models import ReadModels
 
@@ -60,7 +61,7 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
             alternate({_FROM_NOTHING: again}, sizes.rounds, measured, tell)
         with (
             bank_apart(url, place.home, accounts) as bank,
-            supervised_worker(url, Settings(home=place.home)),
+            supervised(WORKER, url, Settings(home=place.home)),
         ):
             # By the time it has followed these, it is up and the bank has warmed up.
             asyncio.run(_while_writing(url, bank, BankOrder(callers=_CALLERS, seconds=1.0)))

@@ -221,8 +221,7 @@ async def _metrics(system: System, metrics: Metrics, hub: Hub, request: Request)
         metrics.waiting(await waiting_alerts(system))
         metrics.unusual(await unusual_readings(system))
         stand, lag = await sealing_lag(system)
-        broken = system.sealing.broken is not None
-        metrics.sealing(sealed=stand.sealed, witnessed=stand.witnessed, lag=lag, broken=broken)
+        metrics.sealing(stand, lag)
     metrics.live(hub.listeners)
     desk = system.risk_desk
     metrics.desk(behind=desk.behind, degraded=desk.degraded is not None)

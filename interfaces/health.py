@@ -26,11 +26,13 @@ async def reasons_not_ready(system: System) -> list[str]:
     """Why requests should go elsewhere; nothing if they may come."""
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            reasons = [*await _migrations(system), *await _read_models(system)]
+            reasons = [
+                *await _migrations(system),
+                *await _read_models(system),
+                *await _sealing(system),
+            ]
     except (psycopg.OperationalError, ReadModelsUnavailable, TimeoutError):
         return ["the database does not answer"]
-    if system.sealing.broken is not None:
-        reasons.append(f"nothing is sealed any more: {system.sealing.broken}")
     return reasons
 
 
@@ -60,6 +62,11 @@ async def unusual_readings(system: System) -> int:
     async with system.read_models.snapshot() as now:
         ((count,),) = await now.query("SELECT count(*) FROM {unusual}", unusual=UNUSUAL_READS)
     return int(count)
+
+
+async def _sealing(system: System) -> list[str]:
+    broken = (await system.sealing.stand()).broken
+    return [f"nothing is sealed any more: {broken}"] if broken is not None else []
 
 
 async def _migrations(system: System) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from application.seals import Stand
 from projections.read_models import Freshness
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -140,12 +141,12 @@ class Metrics:
             registry=self.registry,
         )
 
-    def sealing(self, *, sealed: int, witnessed: int, lag: float, broken: bool) -> None:
-        """How far the log is sealed."""
-        self._sealed.set(sealed)
-        self._witnessed.set(witnessed)
+    def sealing(self, stand: Stand, lag: float) -> None:
+        """How far the log is sealed, and for how many seconds there have been records beyond."""
+        self._sealed.set(stand.sealed)
+        self._witnessed.set(stand.witnessed)
         self._sealing_lag.set(lag)
-        self._sealing_broken.set(broken)
+        self._sealing_broken.set(stand.broken is not None)
 
     def desk(self, *, behind: int, degraded: bool) -> None:
         """How the risk desk stands."""

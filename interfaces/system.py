@@ -19,16 +19,15 @@ from application.finding import BlindIndexes, Indexer
 from application.keystore import Custodian, KeystoreError, LocalKeystore, read_private
 from application.proving import Prover
 from application.risk_desk import RiskDesk
-from application.sealing import Sealer, Signer
+from application.sealing import Tree
 from application.seals import Seals
 from application.vault import DataKeyCreated, Vault
-from application.witnessing import Witnessing
 from domain import AGGREGATES, HANDLERS
 from domain.risk.surroundings import UNWATCHED, Surroundings
 from interfaces.access.clients import Clients
 from interfaces.access.journal import AccessJournal
 from interfaces.database import as_application
-from interfaces.sealing import Sealed, Sealing, last_checkpoint, sealed_by
+from interfaces.sealing import Sealed, Sealing, sealed_by
 from interfaces.settings import Settings
 from projections import PROJECTIONS
 from projections.read_models import ReadModels
@@ -38,7 +37,7 @@ from projections.read_models import ReadModels
 class System:
     """A running bank: the log, the front door for commands, the read models for queries, the vault
     that personal values are opened with, that of the cards' numbers, the journal of who has read
-    what, and what seals the log."""
+    what, and what proves the log."""
 
     settings: Settings
     url: str
@@ -53,7 +52,7 @@ class System:
     journal: AccessJournal
     blind_indexes: BlindIndexes
     indexer: Indexer
-    sealer: Sealer
+    tree: Tree
     sealing: Sealing
     sealed: Sealed
     prover: Prover
@@ -136,8 +135,7 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
             ):
                 blind_indexes = BlindIndexes(keystore.mac("blind indexes", b""))
                 sealed = sealed_by(settings, keystore)
-                signer = Signer(keystore, sealed.verifier.name, last_checkpoint(settings))
-                sealer = Sealer(pool.connection, signer)
+                tree = Tree(pool.connection)
                 seals = Seals(pool.connection, sealed.policy)
                 yield System(
                     settings=settings,
@@ -153,15 +151,10 @@ async def open_system(url: str, settings: Settings) -> AsyncIterator[System]:
                     journal=AccessJournal(bank.execute, lambda: datetime.now(UTC)),
                     blind_indexes=blind_indexes,
                     indexer=Indexer(log, vault, blind_indexes, pool.connection),
-                    sealer=sealer,
-                    sealing=Sealing(
-                        sealer,
-                        seals,
-                        Witnessing(pool.connection, sealer.tree, sealed.policy),
-                        settings.checkpoints_to,
-                    ),
+                    tree=tree,
+                    sealing=Sealing(seals),
                     sealed=sealed,
-                    prover=Prover(log, pool.connection, sealer.tree, seals),
+                    prover=Prover(log, pool.connection, tree, seals),
                 )
     finally:
         log.close()

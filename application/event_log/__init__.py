@@ -24,6 +24,7 @@ from application.event_log.log import (
 from application.event_log.postgres import (
     APPLICATION_ROLE,
     READER_ROLE,
+    SEALER_ROLE,
     WORKER_ROLE,
     open_log,
 )
@@ -31,6 +32,7 @@ from application.event_log.postgres import (
 __all__ = [
     "APPLICATION_ROLE",
     "READER_ROLE",
+    "SEALER_ROLE",
     "WORKER_ROLE",
     "Append",
     "Batch",

@@ -57,6 +57,7 @@ from application.vault import PostgresVaultReader, VaultReader
 
 APPLICATION_ROLE: Final = "ledgertwin_application"
 READER_ROLE: Final = "ledgertwin_reader"
+SEALER_ROLE: Final = "ledgertwin_sealer"
 WORKER_ROLE: Final = "ledgertwin_worker"
 SCHEMA: Final = "ledgertwin"
 POLL_SECONDS: Final = 1.0

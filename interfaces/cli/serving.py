@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from interfaces.access.tls import server_context
+from interfaces.children import SEALER, WORKER, supervised
 from interfaces.cli.running import (
     Failed,
     demo_home,
@@ -37,7 +38,7 @@ from interfaces.risk_updates import updating_risk
 from interfaces.settings import Access, Settings, is_this_machine
 from interfaces.system import System, open_system
 from interfaces.telemetry import telemetry
-from interfaces.worker import run_worker, supervised_worker
+from interfaces.worker import run_worker
 
 if TYPE_CHECKING:
     from interfaces.cli.server import Server
@@ -90,10 +91,11 @@ def worker() -> None:
     """Keep the read models, as `serve` has it done; for a server of its own, or a second one."""
     logging.getLogger().setLevel(logging.INFO)
     stop = threading.Event()
-    with open_database(Settings.from_environment()) as url:
+    settings = Settings.from_environment()
+    with open_database(settings) as url:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        run_worker(url, stop)
+        run_worker(url, settings, stop)
 
 
 def _settings(**given: object) -> Settings:
@@ -111,7 +113,7 @@ def _serve(settings: Settings, announce: Callable[[System], Awaitable[None]]) ->
     with (
         _listening(settings.host, settings.port) as listening,
         open_database(settings) as url,
-        supervised_worker(url, settings),
+        supervised(WORKER, url, settings),
     ):
         run(_answer(url, settings, listening, tls, announce))
 
@@ -159,12 +161,12 @@ async def _serving(
             expiring(system),
             indexing(system.indexer),
             updating_risk(system),
-            system.sealing.going_on(),
             closing_days(system),
             erasing(system, _now),
             rotating_keys(system, _now),
         ):
-            await server.serve(sockets=[listening])
+            with supervised(SEALER, system.url, system.settings):
+                await server.serve(sockets=[listening])
 
 
 def _now() -> datetime:

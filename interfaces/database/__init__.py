@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from application.event_log import APPLICATION_ROLE, READER_ROLE, WORKER_ROLE
+from application.event_log import APPLICATION_ROLE, READER_ROLE, SEALER_ROLE, WORKER_ROLE
 from interfaces.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from interfaces.database.migrate import MigrationError, migrate
 from interfaces.settings import Settings
@@ -19,6 +19,7 @@ __all__ = [
     "MigrationError",
     "as_application",
     "as_reader",
+    "as_sealer",
     "as_worker",
     "open_database",
 ]
@@ -39,6 +40,11 @@ def as_reader(url: str) -> str:
     """The same database, entered in the role of who audits: it reads what proves the log, nothing
     that is personal, and writes nothing."""
     return _in_role(url, READER_ROLE)
+
+
+def as_sealer(url: str) -> str:
+    """The same database, entered in the role of who grows the tree and keeps what is signed."""
+    return _in_role(url, SEALER_ROLE)
 
 
 def as_worker(url: str) -> str:

@@ -5,7 +5,7 @@ right or a function that somebody adds tomorrow is looked for without anybody th
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from psycopg import Connection
@@ -24,7 +24,8 @@ _FUNCTION: Final = re.compile(
     r"CREATE (?:OR REPLACE )?FUNCTION ledgertwin\.(\w+)\(.*?AS \$\$(.*?)\$\$", re.DOTALL
 )
 _GRANT: Final = re.compile(
-    r"GRANT ([A-Z, ]+?)(?: \(([\w,\s\"]+)\))? ON ((?:ledgertwin\.\w+,?\s+)+)TO (\w+)"
+    r"(GRANT|REVOKE) ([A-Z, ]+?)(?: \(([\w,\s\"]+)\))? ON ((?:ledgertwin\.\w+,?\s+)+)"
+    r"(?:TO|FROM) (\w+)"
 )
 
 Right = tuple[str, str, str]
@@ -51,7 +52,9 @@ def expected() -> Found:
         said = _COMMENT.sub("", text)
         triggers |= {(table, name): ORDINARY for name, table in _TRIGGER.findall(said)}
         triggers |= dict.fromkeys(_ENABLED.findall(said), ALWAYS)
-        rights |= set(_rights(_GRANT.findall(said)))
+        for what, *right in _GRANT.findall(said):
+            change = rights.update if what == "GRANT" else rights.difference_update
+            change(_rights(*right))
     return Found(triggers=triggers, rights=frozenset(rights), functions=functions)
 
 
@@ -82,11 +85,10 @@ def found(connection: Connection[Any]) -> Found:
     )
 
 
-def _rights(grants: Iterable[tuple[str, str, str, str]]) -> Iterator[Right]:
-    for privileges, columns, tables, role in grants:
-        for table in re.findall(r"ledgertwin\.(\w+)", tables):
-            for privilege in re.findall(r"[A-Z]+", privileges):
-                if not columns:
-                    yield role, table, privilege
-                for column in re.findall(r"\w+", columns):
-                    yield role, f"{table}.{column}", privilege
+def _rights(privileges: str, columns: str, tables: str, role: str) -> Iterator[Right]:
+    for table in re.findall(r"ledgertwin\.(\w+)", tables):
+        for privilege in re.findall(r"[A-Z]+", privileges):
+            if not columns:
+                yield role, table, privilege
+            for column in re.findall(r"\w+", columns):
+                yield role, f"{table}.{column}", privilege

@@ -214,7 +214,7 @@ class ProofQueries:
     ) -> SignedCheckpoint | None:
         system = info.context.system
         if size is None:
-            note = await asyncio.to_thread(system.sealer.tree.latest)
+            note = await asyncio.to_thread(system.tree.latest)
         else:
             note = await asyncio.to_thread(system.prover.checkpoint_of, size)
         return SignedCheckpoint.of(note) if note is not None else None

@@ -150,7 +150,7 @@ _NAMES: Final[Mapping[DataClass | None, str]] = {
     """,
     DataClass.SECRET: "vault_keys:wrapped card_vault:wrapped oauth_clients:fingerprint",
     DataClass.PERSONAL: "vault_values:nonce vault_values:ciphertext",
-    DataClass.INTERNAL: "current destroyed kek kek_id retired wrapped_under",
+    DataClass.INTERNAL: "broken current destroyed kek kek_id retired wrapped_under",
     DataClass.PUBLIC: """
         commitment doc_hash features_hash head leaves hashes root sha256 training_set_sha256
         cosignatures:line witness checksum checkpoints:note

@@ -135,7 +135,7 @@ async def tile(
     if not asking.caller.may(Scope.READ):
         raise Problem("FORBIDDEN", "the scope is needed", missingScope=Scope.READ.value)
     asking.take(Kind.READ)
-    tree = asking.serving.system.sealer.tree
+    tree = asking.serving.system.tree
     try:
         hashes = await asyncio.to_thread(tree.read, Tile.parse(f"tile/{level}/{place}"))
     except TileMissing:

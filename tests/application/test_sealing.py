@@ -25,7 +25,7 @@ from application.proof.note import Checkpoint, NoteInvalid, opened
 from application.proof.tiles import node_of
 from application.record import record_hash
 from application.sealing import LogBroken, NotConsistent, Sealer, Signer
-from interfaces.database import as_application
+from interfaces.database import as_sealer
 from interfaces.database.embedded import EmbeddedPostgres
 from interfaces.system import bank_codec
 from tests.application.banking import (
@@ -83,7 +83,7 @@ class Bench:
 def bench_on(url: str, folder: Path) -> Iterator[Bench]:
     log = open_log(bank_codec(), url=url)
     try:
-        with ConnectionPool(as_application(url), min_size=1, max_size=4) as pool:
+        with ConnectionPool(as_sealer(url), min_size=1, max_size=4) as pool:
             yield Bench(log, url, pool, folder / "last_checkpoint")
     finally:
         log.close()
@@ -234,10 +234,10 @@ def test_a_changed_file_of_the_last_checkpoint_is_noticed(bench: Bench, tmp_path
         bench.seal()
 
 
-def test_the_application_cannot_take_a_hash_or_a_signature_back(bench: Bench) -> None:
+def test_who_seals_cannot_take_a_hash_or_a_signature_back(bench: Bench) -> None:
     bench.deposits(1)
     bench.seal()
-    with psycopg.connect(as_application(bench.url), autocommit=True) as connection:
+    with psycopg.connect(as_sealer(bench.url), autocommit=True) as connection:
         for statement in (
             "UPDATE ledgertwin.tiles SET hashes = substring(hashes FROM 33)",
             "UPDATE ledgertwin.tiles SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1)",

@@ -37,7 +37,7 @@ from application.record import GENESIS, Record, envelope
 from application.sealing import Sealer, Signer
 from application.tree_verification import Part, TreeFinding, TreeVerification, verify_tree
 from application.verification import Finding, Kind, verify
-from interfaces.database import as_application
+from interfaces.database import as_sealer
 from interfaces.system import bank_codec
 from tests.application.banking import KEYSTORE, bank_over, clerk, deposit, opened_accounts, transfer
 
@@ -93,7 +93,7 @@ def bench(database: str, tmp_path: Path) -> Iterator[Bench]:
 
 @contextmanager
 def opened(url: str, folder: Path) -> Iterator[Bench]:
-    with ConnectionPool(as_application(url), min_size=1, max_size=4) as pool:
+    with ConnectionPool(as_sealer(url), min_size=1, max_size=4) as pool:
         bench = Bench(url, pool, folder / "last_checkpoint")
         try:
             yield bench

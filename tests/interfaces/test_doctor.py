@@ -4,24 +4,22 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import LiteralString
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import ConnectionPool
 
 from application.event_log import open_log
 from application.keystore import MASTER_KEY_VARIABLE
-from application.sealing import Sealer, Signer
 from application.vault import Vault
-from interfaces.database import as_application
 from interfaces.database.embedded import EmbeddedPostgres
 from interfaces.database.expected import expected, found
 from interfaces.doctor import Ailment, Severity, clock, durability, examine
-from interfaces.sealing import last_checkpoint, sealed_by
+from interfaces.sealer import open_sealing
+from interfaces.sealing import last_checkpoint
 from interfaces.settings import Settings
 from interfaces.system import bank_codec, new_bank, open_keystore, snapshot_key
 from interfaces.worker import open_runner
@@ -75,15 +73,8 @@ class Patient:
             log.close()
 
     def seal(self) -> None:
-        log = open_log(bank_codec(), url=self.url)
-        name = sealed_by(self.settings, self.keystore).verifier.name
-        signer = Signer(self.keystore, name, last_checkpoint(self.settings))
-        with ConnectionPool(as_application(self.url), min_size=1, max_size=2) as pool:
-            sealer = Sealer(pool.connection, signer)
-            while sealer.advance():
-                pass
-            sealer.sign(datetime.now(UTC))
-        log.close()
+        with open_sealing(self.url, self.settings) as sealing:
+            sealing.finish()
 
     def __call__(self, *statements: LiteralString) -> None:
         with psycopg.connect(self.url, autocommit=True) as owner:

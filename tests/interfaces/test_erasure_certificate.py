@@ -24,8 +24,9 @@ from application.proving import Prover
 from application.sealing import Tree
 from application.seals import Seals
 from interfaces.database import as_application
+from interfaces.sealer import open_sealing
 from interfaces.system import System
-from tests.interfaces.test_erasing import EMAIL, NOW, decided, introduced, process, settled, told
+from tests.interfaces.test_erasing import EMAIL, decided, introduced, process, settled, told
 
 
 def prover_of(system: System) -> Prover:
@@ -36,9 +37,8 @@ def prover_of(system: System) -> Prover:
 
 
 def seal(system: System) -> None:
-    while system.sealer.advance():
-        pass
-    system.sealer.sign(NOW)
+    with open_sealing(system.url, system.settings) as sealing:
+        sealing.finish()
 
 
 async def certified(system: System) -> tuple[bytes, bytes, Policy]:

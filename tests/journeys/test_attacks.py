@@ -55,7 +55,7 @@ from application.sealing import PURPOSE, LogBroken, NotConsistent, Sealer, Signe
 from application.verification import Finding, LogHead
 from application.verification import Kind as ChainKind
 from application.verification import verify as verify_chains
-from interfaces.database import as_application
+from interfaces.database import as_sealer
 from interfaces.database.embedded import EmbeddedPostgres
 from interfaces.system import bank_codec
 from tests.application.banking import KEYSTORE, bank_over, clerk, deposit, opened_accounts, transfer
@@ -343,7 +343,7 @@ def kept(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
 
 @contextmanager
 def opened_bench(url: str, signer: Path) -> Iterator[Bench]:
-    with ConnectionPool(as_application(url), min_size=1, max_size=2) as pool:
+    with ConnectionPool(as_sealer(url), min_size=1, max_size=2) as pool:
         bench = Bench(url, pool, signer)
         try:
             yield bench

@@ -3,21 +3,18 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from psycopg_pool import ConnectionPool
 from typer.testing import CliRunner, Result
 
 from application.commands import Origin
 from application.event_log import open_log
 from application.proof.note import Checkpoint
-from application.sealing import Sealer, Signer
 from application.vault import Vault
 from interfaces.cli import app
-from interfaces.database import as_application
-from interfaces.sealing import last_checkpoint, sealed_by
+from interfaces.sealer import open_sealing
+from interfaces.sealing import sealed_by
 from interfaces.settings import Settings
 from interfaces.system import bank_codec, new_bank, open_keystore
 from tests.application.banking import clerk
@@ -52,16 +49,9 @@ class Audited:
         return asyncio.run(telling())
 
     def seal(self) -> Checkpoint:
-        log = open_log(bank_codec(), url=self.url)
-        try:
-            with ConnectionPool(as_application(self.url), min_size=1, max_size=2) as pool:
-                signer = Signer(self.keystore, self.verifier.name, last_checkpoint(self.settings))
-                sealer = Sealer(pool.connection, signer)
-                while sealer.advance():
-                    pass
-                note = sealer.sign(datetime.now(UTC)) or sealer.tree.latest()
-        finally:
-            log.close()
+        with open_sealing(self.url, self.settings) as sealing:
+            sealing.finish()
+            note = sealing.tree.latest()
         assert note is not None
         return Checkpoint.parse(note.text)
 

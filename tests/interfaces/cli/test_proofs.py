@@ -18,6 +18,7 @@ from interfaces.settings import Settings
 from interfaces.system import open_system
 from tests.application.banking import clerk, register
 from tests.interfaces.cli.ledgertwin import Ledgertwin
+from tests.interfaces.graphql_api.serving import sealing
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 TODAY = datetime.now(UTC)
@@ -40,7 +41,7 @@ def customer(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             for number, (day, who) in enumerate(((YESTERDAY, customer), (TODAY, uuid4()))):
                 monkeypatch.setattr(system.bank, "_clock", lambda day=day: day)
                 await system.bank.execute(register(who, f"Ada {number}"), clerk())
-            async with system.sealing.going_on():
+            with sealing(database, system.settings):
                 await comes_true(lambda: close_day(system, YESTERDAY.date()))
                 assert not await close_day(system, YESTERDAY.date())
                 assert not await close_day(system, TODAY.date())

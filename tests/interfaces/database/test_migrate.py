@@ -54,7 +54,7 @@ def test_a_database_of_a_newer_ledgertwin_is_refused(database: str) -> None:
 
 def test_a_user_who_may_do_it_need_not_be_the_administrator(empty_database: str) -> None:
     with _user(empty_database) as (name, url):
-        for role in ("application", "reader", "worker"):
+        for role in ("application", "reader", "worker", "sealer"):
             _run(empty_database, f"GRANT ledgertwin_{role} TO {name}")
         _run(empty_database, f"GRANT CREATE ON DATABASE {_name(empty_database)} TO {name}")
         migrate(url)
@@ -76,9 +76,11 @@ def test_a_user_without_the_later_roles_is_told_what_the_administrator_must_run(
     with _user(empty_database) as (name, url):
         _run(empty_database, f"GRANT ledgertwin_application TO {name}")
         _run(empty_database, f"GRANT CREATE ON DATABASE {_name(empty_database)} TO {name}")
-        told = f"GRANT ledgertwin_reader, ledgertwin_worker TO {name};"
-        with pytest.raises(MigrationError, match=told):
-            migrate(url)
+        for told in ("ledgertwin_reader, ledgertwin_worker", "ledgertwin_sealer"):
+            with pytest.raises(MigrationError, match=f"GRANT {told} TO {name};"):
+                migrate(url)
+            _run(empty_database, f"GRANT {told} TO {name}")
+        migrate(url)
 
 
 def test_a_user_without_the_right_to_make_schemas_is_told_what_the_administrator_must_run(

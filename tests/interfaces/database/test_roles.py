@@ -17,7 +17,7 @@ from application.event_log import READER_ROLE, open_log
 from application.sealing import Sealer, Signer
 from application.tree_verification import verify_tree
 from application.verification import verify
-from interfaces.database import as_application, as_reader, as_worker, open_database
+from interfaces.database import as_application, as_reader, as_sealer, as_worker, open_database
 from interfaces.settings import Settings
 from interfaces.system import bank_codec
 from interfaces.worker import open_runner
@@ -35,7 +35,7 @@ def bank(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
             await bank.execute(deposit(await opened_account(bank), 1), clerk())
 
     asyncio.run(some())
-    with ConnectionPool(as_application(module_database), min_size=1, max_size=2) as pool:
+    with ConnectionPool(as_sealer(module_database), min_size=1, max_size=2) as pool:
         kept = tmp_path_factory.mktemp("signer") / "last_checkpoint"
         sealer = Sealer(pool.connection, Signer(KEYSTORE, "bank.example/log", kept))
         sealer.advance()
@@ -44,7 +44,15 @@ def bank(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     return module_database
 
 
-READER_MAY_NOT: tuple[LiteralString, ...] = (
+TREE: tuple[LiteralString, ...] = (
+    "INSERT INTO ledgertwin.tiles VALUES (0, 99, '')",
+    "INSERT INTO ledgertwin.leaf_runs VALUES (9, 9)",
+    "INSERT INTO ledgertwin.checkpoints VALUES (9, 9, 'n', now())",
+    "INSERT INTO ledgertwin.cosignatures VALUES (1, 'w', 'l', now())",
+    "UPDATE ledgertwin.tiles SET hashes = ''",
+    "UPDATE ledgertwin.merkle_log SET size = 9",
+)
+SECRET: tuple[LiteralString, ...] = (
     "SELECT ciphertext FROM ledgertwin.vault_values",
     "SELECT nonce FROM ledgertwin.vault_values",
     "SELECT wrapped FROM ledgertwin.vault_keys",
@@ -52,24 +60,28 @@ READER_MAY_NOT: tuple[LiteralString, ...] = (
     "SELECT * FROM ledgertwin.card_pins",
     "SELECT * FROM ledgertwin.blind_indexes",
     "SELECT * FROM ledgertwin.oauth_clients",
-    "SELECT * FROM readmodels.anything",
+)
+LOG: tuple[LiteralString, ...] = (
     "INSERT INTO ledgertwin.bank_events VALUES (gen_random_uuid(), 1, 't', '', 9)",
-    "INSERT INTO ledgertwin.tiles VALUES (0, 99, '')",
-    "INSERT INTO ledgertwin.cosignatures VALUES (1, 'w', 'l', now())",
-    "UPDATE ledgertwin.merkle_log SET size = 9",
     "DELETE FROM ledgertwin.snapshots",
-    "DELETE FROM ledgertwin.projections",
     "TRUNCATE ledgertwin.bank_events",
     "CREATE TABLE ledgertwin.mine ()",
     "SELECT ledgertwin.lock_log()",
-)
-WORKER_MAY_NOT: tuple[LiteralString, ...] = (
-    *READER_MAY_NOT[:7],
-    *READER_MAY_NOT[8:13],
-    "SELECT dek_id FROM ledgertwin.vault_keys",
-    "SELECT ledgertwin.lock_log()",
     "SELECT ledgertwin.destroy_keys(gen_random_uuid())",
-    "CREATE TABLE ledgertwin.mine ()",
+)
+READMODELS: tuple[LiteralString, ...] = (
+    "SELECT * FROM readmodels.anything",
+    "DELETE FROM ledgertwin.projections",
+)
+READER_MAY_NOT = (*SECRET, *LOG, *TREE, *READMODELS)
+WORKER_MAY_NOT = (*SECRET, *LOG, *TREE, "SELECT dek_id FROM ledgertwin.vault_keys")
+SEALER_MAY_NOT = (
+    *SECRET,
+    *LOG,
+    *READMODELS,
+    "SELECT dek_id FROM ledgertwin.vault_keys",
+    "DELETE FROM ledgertwin.tiles",
+    "UPDATE ledgertwin.checkpoints SET note = ''",
 )
 APPLICATION_MAY_NOT: tuple[LiteralString, ...] = (
     "UPDATE ledgertwin.bank_events SET state = ''",
@@ -78,6 +90,7 @@ APPLICATION_MAY_NOT: tuple[LiteralString, ...] = (
     "INSERT INTO ledgertwin.bank_events VALUES (gen_random_uuid(), 1, 't', '', 9)",
     "UPDATE ledgertwin.batch_heads SET head = ''",
     "DELETE FROM ledgertwin.batch_heads",
+    *TREE,
     "DELETE FROM ledgertwin.vault_values",
     "UPDATE ledgertwin.vault_keys SET kek_id = ''",
     "DELETE FROM ledgertwin.checkpoints",
@@ -95,7 +108,7 @@ def refused(url: str, statement: LiteralString) -> None:
         connection.execute(statement)
 
 
-@pytest.mark.parametrize("role", ["ledgertwin_reader", "ledgertwin_worker"])
+@pytest.mark.parametrize("role", ["ledgertwin_reader", "ledgertwin_worker", "ledgertwin_sealer"])
 def test_a_lesser_role_cannot_become_the_application(bank: str, role: str) -> None:
     with psycopg.connect(bank) as connection:
         member = connection.execute(
@@ -112,6 +125,11 @@ def test_the_reader_may_not(bank: str, statement: LiteralString) -> None:
 @pytest.mark.parametrize("statement", WORKER_MAY_NOT)
 def test_the_worker_may_not(bank: str, statement: LiteralString) -> None:
     refused(as_worker(bank), statement)
+
+
+@pytest.mark.parametrize("statement", SEALER_MAY_NOT)
+def test_the_sealer_may_not(bank: str, statement: LiteralString) -> None:
+    refused(as_sealer(bank), statement)
 
 
 @pytest.mark.parametrize("statement", APPLICATION_MAY_NOT)
