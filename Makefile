@@ -57,6 +57,7 @@ format: install
 schema: install
 	@$(BIN)/python -m interfaces.graphql_api $(ARGS) --scopes tests/contracts/scopes.txt \
 	  tests/contracts/schema.graphql
+	@$(BIN)/ledgertwin privacy xsd --to interfaces/privacy/export.xsd
 
 # What is stored, and of which kind it is: look at the difference before you commit it.
 classification: install

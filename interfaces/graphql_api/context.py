@@ -287,6 +287,16 @@ class Context(BaseContext):
             self.reads.note(opened.subject, ref.field, _SHOWN[self.caller.clearance])
         return shown
 
+    async def opening(self, ref: PersonalRef) -> Opening | None:
+        """The text with what opens its commitment, for who may see it in clear and no one else."""
+        if self.caller.clearance is not Clearance.CLEAR:
+            return None
+        now = await self.snapshot()
+        opened: Opening | None = await now.gathered(PersonalRef, self._opened, ref)
+        if opened is not None:
+            self.reads.note(opened.subject, ref.field, Shown.CLEAR)
+        return opened
+
     async def _opened(self, now: Snapshot, refs: list[PersonalRef]) -> Sequence[Opening | None]:
         """One query, at the moment that everything else is of."""
         opened = await self.system.vault.open_by(now.ask, refs)

@@ -1,19 +1,23 @@
 """Customers: their twin as one resource, their risk, and all that is known of one to take along."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Annotated, Final
+from uuid import UUID, uuid4
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from domain.account import HolderRole
+from domain.disclosure import DataDisclosed, DisclosureForm, DisclosureGround
 from interfaces.access.caller import Scope
-from interfaces.graphql_api.errors import RATE_LIMITED
+from interfaces.graphql_api.errors import BadUserInput
+from interfaces.graphql_api.ids import uuid_argument
+from interfaces.privacy.export import FRAGMENTS, Export
+from interfaces.privacy.told import OF_ACCOUNT, SHAPES
 from interfaces.rest_api import examples
 from interfaces.rest_api.answering import (
+    JSON,
     KEPT_BY_NOBODY,
     Asked,
     AsOf,
@@ -23,14 +27,11 @@ from interfaces.rest_api.answering import (
     shown_unless_known,
     when,
 )
-from interfaces.rest_api.asking import Asking, Problem, found
+from interfaces.rest_api.asking import Asking, Problem, accepted, found
 from interfaces.rest_api.described import NDJSON, describes, fresh, needs, one_of
 from interfaces.rest_api.shapes import reference
 
 router = APIRouter(tags=["customers"])
-
-PAGE: Final = 100
-"""How many rows of a record are asked for at once."""
 
 
 @router.get(
@@ -82,22 +83,37 @@ async def risk_score(
 
 # --- export ---------------------------------------------------------------------------------------
 
-_MOVEMENT: Final = {
-    "allOf": [reference("Movement")],
-    "properties": {"account": {"type": "string", "format": "uuid"}},
-    "required": ["account"],
+MEDIA_TYPES: Final[Mapping[str, DisclosureForm]] = {
+    NDJSON: DisclosureForm.LINES,
+    JSON: DisclosureForm.JSON,
+    "application/xml": DisclosureForm.XML,
+    "text/xml": DisclosureForm.XML,
 }
-_LINE: Final = one_of(
-    customer=reference("Customer"),
-    movement=_MOVEMENT,
-    cardUse=reference("CardUse"),
-    fraudAlert=reference("FraudAlert"),
-    end={
-        "type": "object",
-        "properties": {"lines": {"type": "integer"}},
-        "required": ["lines"],
-    },
-)
+_SUFFIXES: Final = {
+    DisclosureForm.LINES: "ndjson",
+    DisclosureForm.JSON: "json",
+    DisclosureForm.XML: "xml",
+}
+
+Ground = Annotated[
+    DisclosureGround,
+    Query(
+        description="Why it may be given away: for the customer, by article 15 or 20 of the GDPR, "
+        "or for an authority, who is told what the law forbids to tell the customer, and needs the "
+        f"scope `{Scope.ADMIN}`."
+    ),
+]
+Reason = Annotated[
+    str | None,
+    Query(
+        max_length=200,
+        description="Why else, in words that say nothing of persons; left out, what `X-Purpose` "
+        "says. An authority is given nothing without one.",
+    ),
+]
+Wanted = Annotated[
+    str, Header(alias="Accept", description="Which of these forms; if any will do, lines of JSON.")
+]
 
 
 @router.get(
@@ -105,80 +121,83 @@ _LINE: Final = one_of(
     operation_id="exportCustomer",
     summary="All that the bank knows of a customer",
     description="For the customer, who may have it in a form that a program can read (GDPR, "
-    "articles 15 and 20): one JSON object a line, `{kind: value}`, where the kind is `customer`, "
-    "`movement` (of an account that it owns), `cardUse`, `fraudAlert` and at last `end`, which "
-    "counts the lines before it: without it the record is not whole. Masked like any answer.",
+    "articles 15 and 20): what the law wants him told, who he is, accounts, movements, cards and "
+    "their use, signals, loans, who was shown any of it, and every record of the log that concerns "
+    "him, with its proof. As one object of JSON, as XML (interfaces/privacy/export.xsd), or as "
+    "lines, each one JSON object `{kind: value}`. The last part is the `end`, which counts those "
+    "before it: without it, it is not whole. That it was given away is on record, and in it.",
     response_class=StreamingResponse,
     **describes(
-        {"type": "string", "description": "Lines of JSON, each a `RecordLine`."},
+        {"type": "string", "description": "Lines of JSON, each a part."},
         "\n".join(msgspec.json.encode(line).decode() for line in examples.RECORD) + "\n",
         media_type=NDJSON,
-        items=_LINE,
+        items=one_of(
+            **{kind: reference(name) for kind, name in FRAGMENTS.items() if kind != "movement"},
+            movement={"allOf": [reference("Movement"), OF_ACCOUNT]},
+            **SHAPES,
+        ),
+        others={
+            JSON: (
+                {"type": "object", "description": "The parts by their kinds."},
+                {"movements": [examples.MOVEMENT], "end": {"lines": 1, "checkpoint": None}},
+            ),
+            "application/xml": (
+                {"type": "string", "description": "As the XML Schema says."},
+                '<export xmlns="urn:ledgertwin:export:1">...</export>',
+            ),
+        },
     ),
-    **needs(Scope.READ),
+    **needs(Scope.PERSONAL_CLEAR),
 )
-async def export_customer(asking: Asked, id: Id) -> StreamingResponse:
-    data = await asking.ask("Customer", id=id)
-    twin = found(data["customer"], "customer")
+async def export_customer(
+    asking: Asked,
+    id: Id,
+    ground: Ground = DisclosureGround.ACCESS,
+    reason: Reason = None,
+    accept: Wanted = "*/*",
+) -> StreamingResponse:
+    media_type = _media_type(accept)
+    disclosed = DataDisclosed(
+        customer_id=_customer(id),
+        ground=ground,
+        form=MEDIA_TYPES[media_type],
+        reason=reason or asking.caller.purpose,
+    )
+    export = Export(asking, disclosed, await _recorded(asking, disclosed))
+    await export.begin()
+    suffix = _SUFFIXES[disclosed.form]
     return StreamingResponse(
-        _record(asking, twin),
-        media_type=NDJSON,
+        export.written(),
+        media_type=media_type,
         headers={
             **KEPT_BY_NOBODY,
             **asking.headers,
-            "Content-Disposition": f'attachment; filename="{twin["uuid"]}.ndjson"',
+            "Content-Disposition": f'attachment; filename="{disclosed.customer_id}.{suffix}"',
         },
     )
 
 
-async def _record(asking: Asking, twin: dict[str, Any]) -> AsyncIterator[bytes]:
-    lines = 0
-    async for line in _lines(asking, twin):
-        lines += 1
-        yield msgspec.json.encode(line) + b"\n"
-    yield msgspec.json.encode({"end": {"lines": lines}}) + b"\n"
+def _media_type(accept: str) -> str:
+    """The first one that the client names and can be had."""
+    named = [each.partition(";")[0].strip().lower() for each in accept.split(",")]
+    return next((each for each in named if each in MEDIA_TYPES), NDJSON)
 
 
-async def _lines(asking: Asking, twin: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """Movements and uses never change once they are written, so that pages of them are as true
-    when they are read as when the record was begun."""
-    yield {"customer": twin}
-    owned = [a["account"]["uuid"] for a in twin["accounts"] if a["role"] == HolderRole.OWNER]
-    for account in owned:
-        async for data in _pages(asking, "Movements", ("transactions",), account=account):
-            yield {"movement": {"account": account, **data}}
-    customer = twin["uuid"]
-    path = ("customer", "authorizations")
-    async for data in _pages(asking, "CardUses", path, customer=customer):
-        yield {"cardUse": data}
-    path = ("customer", "fraudAlerts")
-    async for data in _pages(asking, "AlertsOfCustomer", path, customer=customer):
-        yield {"fraudAlert": data}
+def _customer(id: str) -> UUID:
+    try:
+        return uuid_argument(id, "Customer")
+    except BadUserInput as malformed:
+        raise Problem("BAD_USER_INPUT", str(malformed)) from None
 
 
-async def _pages(
-    asking: Asking, operation: str, path: Sequence[str], **variables: Any
-) -> AsyncIterator[dict[str, Any]]:
-    """All rows of the list that stands at a path in what the operation shows, page by page."""
-    after = None
-    while True:
-        page = await _patiently(asking, operation, first=PAGE, after=after, **variables)
-        for name in path:
-            page = page[name]
-        for edge in page["edges"]:
-            yield edge["node"]
-        if not page["pageInfo"]["hasNextPage"]:
-            return
-        after = page["pageInfo"]["endCursor"]
-
-
-async def _patiently(asking: Asking, operation: str, **variables: Any) -> Any:
-    """What is asked for; if that is too much for now, as soon as it no longer is. A long record
-    comes slowly then, and whole."""
-    while True:
-        try:
-            return await asking.ask(operation, **variables)
-        except Problem as problem:
-            if problem.code != RATE_LIMITED:
-                raise
-        await asyncio.sleep(float(asking.headers["retry-after"]))
+async def _recorded(asking: Asking, disclosed: DataDisclosed) -> int:
+    """The position at which it is on record that this is given away."""
+    given = {
+        "meta": {"commandId": str(uuid4())},
+        "customerId": str(disclosed.customer_id),
+        "ground": disclosed.ground,
+        "form": disclosed.form,
+        "reason": disclosed.reason,
+    }
+    answer = await asking.ask("DiscloseData", input=given)
+    return int(accepted(answer["discloseData"])["receipt"]["position"])

@@ -91,15 +91,19 @@ def describes(  # noqa: PLR0913 -- each is a part of the description
     words: str = "As asked for.",
     media_type: str = JSON,
     items: Shape | None = None,
+    others: Mapping[str, tuple[Shape, Any]] | None = None,
     headers: Mapping[str, Shape] | None = None,
     problems: Mapping[int, str] | None = None,
 ) -> Mapping[str, Any]:
     """The answer of a route with its shape and an example, and the problems it may have instead.
 
-    `items` is the shape of one line, if the answer is lines of JSON.
+    `items` is the shape of one line, if the answer is lines of JSON; `others` are the shapes and
+    examples of other media types that it may be had in.
     """
     said = {"schema": shape, "example": example} | ({"x-itemSchema": items} if items else {})
     content = {media_type: said}
+    for name, (other, shown) in (others or {}).items():
+        content[name] = {"schema": other, "example": shown}
     responses: dict[int | str, Any] = {
         status: {"description": words, "content": content, "headers": dict(headers or {})}
     }

@@ -134,10 +134,50 @@ MOVEMENT: Final[dict[str, Any]] = {
 }
 
 RECORD: Final[tuple[dict[str, Any], ...]] = (
-    {"customer": CUSTOMER},
     {"movement": MOVEMENT},
-    {"fraudAlert": FRAUD_ALERT},
-    {"end": {"lines": 3}},
+    {
+        "read": {
+            "at": "2026-01-05T12:31:00Z",
+            "purpose": "a complaint",
+            "operations": ["Customer"],
+            "fields": ["name"],
+            "shown": "MASKED",
+            "position": "20292",
+        }
+    },
+    {
+        "record": {
+            "position": "17",
+            "at": "2025-01-07T09:00:00Z",
+            "stream": CUSTOMER_ID,
+            "version": 2,
+            "type": "customer.contact_changed.v1",
+            "command": "customer.register",
+            "data": {
+                "email": {
+                    "subject": CUSTOMER_ID,
+                    "retention": "contact",
+                    "commitment": "2c26b46b68ff" + "0" * 52,
+                }
+            },
+            "personal": [
+                {
+                    "field": "email",
+                    "text": "alder@example.org",
+                    "opening": "fcde2b2edba5" + "0" * 52,
+                }
+            ],
+            "erased": [],
+            "withheld": [],
+            "stored": None,
+            "hash": "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+            "proof": {
+                "index": "16",
+                "path": ["5d" * 32],
+            },
+        }
+    },
+    {"end": {"lines": 3, "checkpoint": None}},
 )
 
 REPORTED: Final[dict[str, Any]] = {

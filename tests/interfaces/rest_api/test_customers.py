@@ -166,25 +166,6 @@ def test_whose_card_was_never_used_has_no_risk_score(bank: Served) -> None:
 # --- export ---------------------------------------------------------------------------------------
 
 
-def test_a_record_has_every_movement_use_and_alert_and_says_that_it_is_whole(bank: Served) -> None:
-    eve = spender(bank, "Eve")
-    # More than a page of movements.
-    for _ in range(100):
-        bank.send("depositCash", accountId=eve.account, amount=eur("1.00"))
-    token = suspicious_use(bank, eve.card)
-    assert get(bank, f"/customers/{eve.customer}", atLeast=token).status_code == 200
-
-    answer = get(bank, f"/customers/{eve.customer}/export")
-    assert answer.headers["content-type"] == "application/x-ndjson"
-    lines = [json.loads(line) for line in answer.text.splitlines()]
-    kinds = [kind for line in lines for kind in line]
-    assert kinds == ["customer", *["movement"] * 101, *["cardUse"] * 2, *["fraudAlert"] * 2, "end"]
-    assert lines[-1] == {"end": {"lines": len(lines) - 1}}
-    movements = [line["movement"] for line in lines if "movement" in line]
-    assert len({movement["movementId"] for movement in movements}) == 101
-    assert {movement["account"] for movement in movements} == {eve.account}
-
-
 def test_a_record_leaves_out_what_others_have_done(bank: Served, ada: Spender) -> None:
     """An account that she may dispose of, and that somebody else owns."""
     owner = spender(bank, "Owner")

@@ -1,6 +1,5 @@
 """Who may do what over REST: what he may over GraphQL, and what the description says."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,8 +101,30 @@ def test_personal_data_is_shown_as_it_is_over_graphql(
     document = "query ($id: ID!) { customer(id: $id) { name nationalId email } }"
     shown = reader.ask(document, id=customer)["customer"]
     assert {key: answer.json()[key] for key in shown} == shown
-    exported = json.loads(get(reader, f"/customers/{customer}/export").text.splitlines()[0])
-    assert exported["customer"]["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("scopes", "query", "refused"),
+    [
+        ((Scope.READ, Scope.PERSONAL_MASKED), {}, (403, "FORBIDDEN")),
+        ((Scope.PERSONAL_CLEAR,), {}, (422, "VALIDATION_FAILED")),
+        (
+            (Scope.READ, Scope.PERSONAL_CLEAR),
+            {"ground": "AUTHORITY", "reason": "case 4711"},
+            (422, "VALIDATION_FAILED"),
+        ),
+    ],
+    ids=["who sees it masked", "who may not read customers", "who does not govern"],
+)
+def test_what_the_bank_knows_of_somebody_is_not_given_away_by(
+    guarded: Guarded,
+    customer: str,
+    scopes: tuple[Scope, ...],
+    query: dict[str, str],
+    refused: tuple[int, str],
+) -> None:
+    reader = guarded.as_somebody_with(*scopes)
+    assert code_of(get(reader, f"/customers/{customer}/export", **query)) == refused
 
 
 def test_a_tag_of_what_one_sees_is_none_of_what_another_sees(
@@ -206,7 +227,7 @@ def test_a_record_that_is_too_much_for_now_comes_slowly_and_does_not_break_off(
 ) -> None:
     clerk = strict.as_somebody_with(*Scope)
     customer = active_customer(clerk, "Ada Exported")
-    reader = strict.as_somebody_with(Scope.READ)
+    reader = strict.as_somebody_with(Scope.READ, Scope.PERSONAL_CLEAR)
     # With only three questions a minute, it is begun at once and goes on when the minute is over.
     wait_for(lambda: b'"status":"ACTIVE"' in shown_to_another(strict, customer))
     path = f"/v1/customers/{customer}/export"

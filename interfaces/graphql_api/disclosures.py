@@ -1,0 +1,106 @@
+"""All that the bank knows of a customer, given away: a command, so that it is on record first."""
+
+from typing import Final
+
+import strawberry
+
+from domain import disclosure
+from domain.disclosure import DiscloseData, DisclosureForm, DisclosureGround
+from interfaces.access.caller import Scope
+from interfaces.graphql_api.answers import Answer, Receipted
+from interfaces.graphql_api.context import Context, Info
+from interfaces.graphql_api.directives import declared
+from interfaces.graphql_api.errors import BadUserInput
+from interfaces.graphql_api.fields import field
+from interfaces.graphql_api.inputs import CommandMeta, Given, malformed
+from interfaces.graphql_api.mutations import Offered, mutations
+from interfaces.graphql_api.part import Part
+
+LARGEST: Final = 8_000_000
+"""Of a document that is an answer in an answer, characters; more is taken over REST, as it is
+made."""
+
+strawberry.enum(
+    DisclosureGround,
+    description="Why somebody may have it: the customer (GDPR, articles 15 and 20), or an "
+    "authority, who is also told what the law forbids to tell the customer.",
+)
+strawberry.enum(
+    DisclosureForm, description="As one JSON object, as XML, or as lines of JSON: one each."
+)
+
+
+@strawberry.type(
+    description="All that is known of a customer may be given away: that, and why, was recorded "
+    "before.",
+    directives=declared(needs=Scope.PERSONAL_CLEAR),
+)
+class DataDisclosed(Receipted):
+    aggregate = disclosure.Disclosures
+
+    @field(
+        "All of it, in the form that was asked for; null in a replayed answer. One that is very "
+        "large is had over REST: `/v1/customers/{id}/export`.",
+        costs=1000,
+    )
+    async def document(self, info: Info) -> str | None:
+        if self.receipt.replayed:
+            return None
+        # Here, as these know the whole schema.
+        from interfaces.graphql_api.schema import BankSchema  # noqa: PLC0415
+        from interfaces.privacy.export import Export  # noqa: PLC0415
+        from interfaces.rest_api.asking import Asking  # noqa: PLC0415
+
+        context = info.context
+        ((_, disclosed),) = await context.written_by(self.receipt.command_id)
+        assert isinstance(disclosed, disclosure.DataDisclosed)
+        schema = info.schema
+        assert isinstance(schema, BankSchema)
+        export = Export(
+            Asking(context.serving, schema, context.caller), disclosed, self.receipt.position
+        )
+        parts: list[bytes] = []
+        size = 0
+        async for part in export.written():
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST:
+                raise BadUserInput("it is too large for an answer: have it over REST")
+        return b"".join(parts).decode()
+
+
+DISCLOSED: Final = Answer(name="DisclosureResult", success=DataDisclosed)
+
+
+async def _allowed(context: Context, _: CommandMeta, __: Given, values: Given) -> Given:
+    """Whoever may see personal data in clear may not yet read customers, or govern."""
+    ground: DisclosureGround = values["ground"]
+    needed = Scope.ADMIN if ground is DisclosureGround.AUTHORITY else Scope.READ
+    if not context.caller.may(needed):
+        raise malformed("ground", "scope", f"for {ground} the scope {needed} is needed as well")
+    return {}
+
+
+DisclosureMutations = mutations(
+    "DisclosureMutations",
+    DISCLOSED,
+    {
+        DiscloseData: Offered(
+            description="Give away all that the bank knows of a customer: to himself, or to an "
+            "authority. `meta.expectedVersion` is the customer's.",
+            needs=Scope.PERSONAL_CLEAR,
+            subjects=("customer_id",),
+            fill=_allowed,
+        )
+    },
+    {
+        "customer_id": "The customer.",
+        "ground": "Why it may be given away.",
+        "form": "How it is written.",
+        "reason": "Why else: the case it belongs to, in words that say nothing of persons. An "
+        "authority is given nothing without one.",
+    },
+)
+
+
+PART: Final = Part(mutations=DisclosureMutations, answer=DISCLOSED)
