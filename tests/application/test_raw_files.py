@@ -90,7 +90,7 @@ class Disk:
 
     def checksums(self, how: str) -> None:
         """Whether the server, which is stopped, will check the pages that it reads."""
-        command = [self._checksums, f"--{how}", "--no-sync", "-D", self._data]
+        command: list[str | Path] = [self._checksums, f"--{how}", "--no-sync", "-D", self._data]
         subprocess.run(command, check=True, capture_output=True)  # noqa: S603
 
     def says_so(self, flip: Flip) -> bool:
