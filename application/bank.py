@@ -14,7 +14,7 @@ command tells on the retry.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -45,10 +45,10 @@ from application.event_log import (
     Stream,
 )
 from application.record import GENESIS, Record, envelope, record_hash
-from application.vault import Sealed, Vault, VaultKey, VaultValue, Whose, without_text
+from application.vault import Sealed, Vault, VaultKey, VaultValue, without_text
 from domain.aggregate import Aggregate, permanent_name
 from domain.decision import Handler
-from domain.personal import Retention, personal_fields
+from domain.personal import Retention, Whose, personal_fields
 from domain.recorded import Recorded
 from domain.refusal import NotFound, Refusal, VersionConflict
 from domain.risk.surroundings import UNWATCHED, Surroundings
@@ -100,12 +100,13 @@ class _NotLoaded(Exception):
 @dataclass(slots=True, eq=False)
 class _Request:
     """A command, and the callers who wait for its outcome: they have sent the same one. `streams`
-    are those that it names as read."""
+    are those that it names as read; `personal`, that it says something of people."""
 
     command: Any
     origin: Origin
     handler: Handler
     streams: tuple[UUID, ...]
+    personal: bool
     fingerprint: str
     callers: "list[asyncio.Future[Outcome]]"
 
@@ -343,7 +344,7 @@ class _Entry:
         version, prev, state, _ = tip
         version += 1
         topic, aggregate, personal, write = self._kinds[type(event)]
-        if personal:
+        if personal is not None and any(personal(event)):
             sealed = self._vault.seal(event, stream_id, version)
             self._keys += sealed.new_keys
             self._values += sealed.values
@@ -473,7 +474,11 @@ class Bank:
         self._codec: Codec = log.codec
         self._vault = vault
         self._handlers = {
-            command: (handler, attributes([name for name, _ in handler.reads]))
+            command: (
+                handler,
+                attributes([name for name, _ in handler.reads]),
+                attributes(personal_fields(command)),
+            )
             for command, handler in handlers.items()
         }
         self._key = fingerprint_key
@@ -551,9 +556,10 @@ class Bank:
         return await answer
 
     def _request(self, command: Any, origin: Origin) -> _Request:
-        handler, streams_of = self._handlers[type(command)]
+        handler, streams_of, personal_of = self._handlers[type(command)]
         fingerprint = self._codec.fingerprint(self._key, command, origin.actor)
-        return _Request(command, origin, handler, streams_of(command), fingerprint, [])
+        personal = any(personal_of(command))
+        return _Request(command, origin, handler, streams_of(command), personal, fingerprint, [])
 
     async def simulate(self, commands: Sequence[tuple[Any, Origin]]) -> Simulated:
         """What these commands would come to if they were executed now, one after the other.
@@ -646,11 +652,10 @@ class Bank:
         if session is None and self._looking_up:
             self._looking_up = max(self._looking_up - len(requests), 0)
         missing = self._missing(requests, ids=session is not None or self._looking_up > 0)
-        subjects = self._subjects(requests)
-        if not (missing or subjects):
+        if not (missing or self._vault.lacks(self._whose(requests))):
             return True
         try:
-            await self._in_thread(self._load, session, missing, subjects)
+            await self._in_thread(self._load, session, missing, requests)
         except LogUnavailable:
             raise
         except Exception:  # noqa: BLE001 -- loaded one by one, each meets its own if it has one
@@ -671,8 +676,8 @@ class Bank:
         request = requests[0]
         try:
             if not loaded:
-                missing, subjects = self._missing([request], ids=True), self._subjects([request])
-                await self._in_thread(self._load, session, missing, subjects)
+                missing = self._missing([request], ids=True)
+                await self._in_thread(self._load, session, missing, [request])
             while (lacking := self._judge(batch, request, at)) is not None:
                 further = self._further(requests) if loaded else ()
                 await self._in_thread(self._load_lacking, session, lacking, further)
@@ -862,16 +867,17 @@ class Bank:
                 further |= dict.fromkeys(request.handler.leads_to(request.command, history))
         return [stream_id for stream_id in further if not self._memory.streams.holds(stream_id)]
 
-    def _subjects(self, requests: Iterable[_Request]) -> Sequence[tuple[UUID, Retention]]:
-        """Whose data keys will be needed: the subjects of personal values are the commands' own
-        streams."""
-        return [
-            (stream_id, retention)
-            for request in requests
-            if personal_fields(type(request.command))
-            for stream_id in request.streams
-            for retention in Retention
-        ]
+    def _whose(self, requests: Iterable[_Request]) -> Iterator[Whose]:
+        """Whose data keys will be needed, as far as streams are in memory: what a command says of
+        people is about its own streams, or about those for whom these are sealed."""
+        for request in requests:
+            for stream_id in request.streams if request.personal else ():
+                stream = self._memory.streams.find(stream_id)
+                state = None if stream is None else stream.state
+                if state is not None and state.sealed_for is not None:
+                    yield state.sealed_for
+                else:
+                    yield from ((stream_id, retention) for retention in Retention)
 
     # --- simulating -------------------------------------------------------------------------------
 
@@ -924,14 +930,14 @@ class Bank:
         self,
         session: Session | None,
         missing: Sequence[UUID],
-        subjects: Sequence[tuple[UUID, Retention]],
+        requests: Iterable[_Request],
     ) -> None:
-        if subjects:
-            self._vault.prepare(subjects)
+        """What is missing, and the data keys for what these requests say of people."""
         if missing:
             with nullcontext(session) if session else self._log.session() as opened:
                 for stream_id, stream in opened.load(missing).items():
                     self._memory.remember(stream_id, stream)
+        self._vault.prepare(self._whose(requests))
 
     def _load_lacking(
         self, session: Session | None, lacking: _NotLoaded, further: Sequence[UUID]

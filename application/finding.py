@@ -92,7 +92,9 @@ class Indexer:
         self._indexes = indexes
         self._connect = connect
         self._position = 0
-        self._topics = {name for name in log.codec.names if log.codec.is_personal(name)}
+        self._topics = log.codec.names_of(
+            kind for kind in log.codec.kinds if _FIELDS.keys() & personal_fields(kind)
+        )
 
     def advance(self) -> bool:
         """Look through the next stretch of the log; whether there may be more."""

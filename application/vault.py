@@ -40,13 +40,10 @@ from psycopg.rows import tuple_row
 
 from application.keystore import KEY_BYTES, NONCE_BYTES, Custodian, NotUnwrapped
 from domain.aggregate import recorded_as
-from domain.personal import NOBODY, Personal, Retention, Unsealed, personal_fields
+from domain.personal import NOBODY, Personal, Retention, Unsealed, Whose, personal_fields
 from domain.value import changed, value
 
 R_BYTES = 32
-
-Whose = tuple[UUID, Retention]
-"""What a data key is for: a data subject, and how long values of this class are kept."""
 
 
 @value
@@ -204,15 +201,19 @@ class Vault:
         What does not exist is made when something is first sealed with it. Raises VaultTampered if
         a stored key was changed, and what the keystore or the database raise.
         """
-        wanted = dict.fromkeys(whose)
-        with self._lock:
-            missing = [one for one in wanted if self._keys.get(one) is None]
+        missing = self.lacks(whose)
         if not missing:
             return
         loaded = [(row.whose, self._unwrapped(row)) for row in self._reader.keys(missing)]
         with self._lock:
             for one, key in loaded:
                 self._keys.remember(one, key)
+
+    def lacks(self, whose: Iterable[Whose]) -> Sequence[Whose]:
+        """Those of which no key is remembered, once each: `prepare` finds out what there is."""
+        wanted = dict.fromkeys(whose)
+        with self._lock:
+            return [one for one in wanted if self._keys.get(one) is None]
 
     def seal(self, event: Any, stream_id: UUID, version: int) -> Sealed:
         """Take the clear text out of an event that is about to be recorded as this version.

@@ -514,7 +514,7 @@ class _Walk:
         for row in rows:
             if row[3] == _ERASURE_STARTED:
                 self._note_erasure(row[0], row[3], row[4])
-            if row[3] in self._personal:
+            if row[3] in self._personal and _COMMITS in row[4]:
                 try:
                     said = list(_commitments(self._log.codec, row))
                     committed += said
@@ -677,6 +677,11 @@ def _of(row: RawRecord, kind: Kind, detail: str) -> Finding:
 
 def _prev(state: bytes) -> str:
     return state[-66:-2].decode("latin1")
+
+
+_COMMITS: Final = b'"commitment":"'
+"""What stands in a record that commits to personal values: no text in JSON can hold it, as its
+quotes would be escaped. Most movements say nothing personal, and need not be decoded."""
 
 
 def _commitments(codec: Codec, row: RawRecord) -> Iterator[tuple[UUID, int, str, UUID, str]]:

@@ -145,7 +145,7 @@ def transfer(
         to_account_id=creditor,
         amount=Money(minor=minor, currency=CURRENCY),
         booking_date=DAY,
-        reference=reference,
+        reference=None if reference is None else Unsealed(clear=reference),
     )
 
 

@@ -245,7 +245,7 @@ def _event(codec: Codec, kind: type[MoneyDebited | MoneyCredited], debit: GL) ->
             value_date=DAY,
             postings=transfer_postings(debit, credit, _AMOUNT, CURRENCY),
             balance_after=Money(minor=_BALANCE, currency=CURRENCY),
-            counterparty=str(_OTHER),
+            counterparty_account=_OTHER,
         )
     )
     sample = envelope(at=_AT, by=str(_COMMAND), data=data, prev=_PREV)

@@ -4,6 +4,11 @@
 
 Every event that moves money carries its postings, and the ledger balance is the sum of their
 customer legs: the account and the general ledger cannot tell two stories.
+
+What somebody outside has said of a movement or a hold, who is paid and what for, may name a person:
+it is sealed for the account's owner. In plain stands what the bank knows by itself and is nobody's
+secret: the other account, a merchant's name, a network's reference, the number of a loan. Records
+of before there was this difference said all of it in plain, and are read so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +20,7 @@ from uuid import UUID
 
 from domain.aggregate import Aggregate, command, recorded_as
 from domain.money import AmountNotPositive, CurrencyMismatch, Money
-from domain.personal import Personal
+from domain.personal import Personal, Retention, Whose, about
 from domain.postings import GL, Posted, Posting, customer_leg, mirrored, transfer_postings
 from domain.refusal import AlreadyExists, NotFound, Refusal
 from domain.restriction import (
@@ -178,7 +183,7 @@ class CashWithdrawn(Posted):
     till: str | None = None
 
 
-@recorded_as("account.credited.v1")
+@recorded_as("account.credited.v2")
 class MoneyCredited(Posted):
     """`value_date` after `booking_date` keeps the amount uncollected until FundsCollected."""
 
@@ -189,11 +194,14 @@ class MoneyCredited(Posted):
     value_date: date
     postings: tuple[Posting, ...]
     balance_after: Money
-    counterparty: str | None = None
-    reference: str | None = None
+    counterparty_account: UUID | None = None
+    plain_counterparty: str | None = None
+    plain_reference: str | None = None
+    counterparty: Personal[str] | None = None
+    reference: Personal[str] | None = None
 
 
-@recorded_as("account.debited.v1")
+@recorded_as("account.debited.v2")
 class MoneyDebited(Posted):
     """`overdrawn` flags a forced debit that left less than nothing available."""
 
@@ -204,8 +212,11 @@ class MoneyDebited(Posted):
     value_date: date
     postings: tuple[Posting, ...]
     balance_after: Money
-    counterparty: str | None = None
-    reference: str | None = None
+    counterparty_account: UUID | None = None
+    plain_counterparty: str | None = None
+    plain_reference: str | None = None
+    counterparty: Personal[str] | None = None
+    reference: Personal[str] | None = None
     overdrawn: bool = False
 
 
@@ -218,7 +229,7 @@ class FundsCollected:
     on: date
 
 
-@recorded_as("account.hold_placed.v1")
+@recorded_as("account.hold_placed.v2")
 class HoldPlaced:
     """`forced` is said of a hold that nobody judged: a network decided in the bank's place."""
 
@@ -226,7 +237,8 @@ class HoldPlaced:
     amount: Money
     kind: MovementKind
     expires_at: datetime | None = None
-    reference: str | None = None
+    plain_reference: str | None = None
+    reference: Personal[str] | None = None
     forced: bool | None = None
 
 
@@ -240,7 +252,7 @@ class HoldAdjusted:
     forced: bool | None = None
 
 
-@recorded_as("account.hold_captured.v1")
+@recorded_as("account.hold_captured.v2")
 class HoldCaptured(Posted):
     """`released` is what a final capture frees; `remaining` is what a later capture may take."""
 
@@ -254,8 +266,10 @@ class HoldCaptured(Posted):
     value_date: date
     postings: tuple[Posting, ...]
     balance_after: Money
-    counterparty: str | None = None
-    reference: str | None = None
+    plain_counterparty: str | None = None
+    plain_reference: str | None = None
+    counterparty: Personal[str] | None = None
+    reference: Personal[str] | None = None
 
 
 @recorded_as("account.hold_released.v1")
@@ -426,8 +440,8 @@ class CreditAccount:
     amount: Money
     booking_date: date
     value_date: date | None = None
-    counterparty: str | None = None
-    reference: str | None = None
+    counterparty: Personal[str] | None = None
+    reference: Personal[str] | None = None
 
 
 @command("account.debit")
@@ -438,8 +452,8 @@ class DebitAccount:
     amount: Money
     booking_date: date
     value_date: date | None = None
-    counterparty: str | None = None
-    reference: str | None = None
+    counterparty: Personal[str] | None = None
+    reference: Personal[str] | None = None
 
 
 @command("account.collect_funds")
@@ -457,7 +471,7 @@ class PlaceHold:
     amount: Money
     kind: MovementKind
     expires_at: datetime | None = None
-    reference: str | None = None
+    reference: Personal[str] | None = None
 
 
 @command("account.adjust_hold")
@@ -479,8 +493,8 @@ class CaptureHold:
     amount: Money
     booking_date: date
     final: bool = True
-    counterparty: str | None = None
-    reference: str | None = None
+    counterparty: Personal[str] | None = None
+    reference: Personal[str] | None = None
 
 
 @command("account.release_hold")
@@ -747,6 +761,11 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
     def ended(self) -> bool:
         """Nothing moves on it any more."""
         return self.status in (Status.CLOSED, Status.ESCHEATED)
+
+    @property
+    def sealed_for(self) -> Whose:
+        """The owner, who is the first of those who hold it."""
+        return next(iter(self.holders)), Retention.PAYMENT
 
     def decide(self, command: AccountCommand) -> Sequence[AccountEvent]:
         self.require_known()
@@ -1037,8 +1056,11 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         amount: Money,
         booking_date: date,
         value_date: date | None = None,
-        counterparty: str | None = None,
-        reference: str | None = None,
+        counterparty_account: UUID | None = None,
+        plain_counterparty: str | None = None,
+        plain_reference: str | None = None,
+        counterparty: Personal[str] | None = None,
+        reference: Personal[str] | None = None,
         forced: bool = False,
     ) -> MoneyCredited:
         """`forced`: it is posted whatever restricts the account."""
@@ -1051,8 +1073,11 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             value_date=value_date or booking_date,
             postings=self._credit_postings(kind, amount),
             balance_after=self._money(self.ledger + amount.minor),
-            counterparty=counterparty,
-            reference=reference,
+            counterparty_account=counterparty_account,
+            plain_counterparty=plain_counterparty,
+            plain_reference=plain_reference,
+            counterparty=self._sealed(counterparty),
+            reference=self._sealed(reference),
         )
 
     def debit(  # noqa: PLR0913 -- what a movement is
@@ -1063,8 +1088,11 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         amount: Money,
         booking_date: date,
         value_date: date | None = None,
-        counterparty: str | None = None,
-        reference: str | None = None,
+        counterparty_account: UUID | None = None,
+        plain_counterparty: str | None = None,
+        plain_reference: str | None = None,
+        counterparty: Personal[str] | None = None,
+        reference: Personal[str] | None = None,
     ) -> MoneyDebited:
         self._require_debit(amount, booking_date, kind)
         return MoneyDebited(
@@ -1075,8 +1103,11 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             value_date=value_date or booking_date,
             postings=self._debit_postings(kind, amount),
             balance_after=self._money(self.ledger - amount.minor),
-            counterparty=counterparty,
-            reference=reference,
+            counterparty_account=counterparty_account,
+            plain_counterparty=plain_counterparty,
+            plain_reference=plain_reference,
+            counterparty=self._sealed(counterparty),
+            reference=self._sealed(reference),
             overdrawn=self.available < amount.minor,
         )
 
@@ -1087,7 +1118,8 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         amount: Money,
         kind: MovementKind,
         expires_at: datetime | None = None,
-        reference: str | None = None,
+        plain_reference: str | None = None,
+        reference: Personal[str] | None = None,
         forced: bool = False,
     ) -> HoldPlaced:
         """`forced`: the bank has no choice, whatever is available and whatever restricts."""
@@ -1104,7 +1136,8 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             amount=amount,
             kind=kind,
             expires_at=expires_at,
-            reference=reference,
+            plain_reference=plain_reference,
+            reference=self._sealed(reference),
             forced=forced or None,
         )
 
@@ -1133,8 +1166,10 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
         amount: Money,
         booking_date: date,
         final: bool,
-        counterparty: str | None = None,
-        reference: str | None = None,
+        plain_counterparty: str | None = None,
+        plain_reference: str | None = None,
+        counterparty: Personal[str] | None = None,
+        reference: Personal[str] | None = None,
     ) -> HoldCaptured:
         """Whoever asks judges whether the account may be debited: what a card has paid is posted
         whatever restricts it."""
@@ -1156,8 +1191,10 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             value_date=booking_date,
             postings=self._debit_postings(hold.kind, amount),
             balance_after=self._money(self.ledger - amount.minor),
-            counterparty=counterparty,
-            reference=reference,
+            plain_counterparty=plain_counterparty,
+            plain_reference=plain_reference,
+            counterparty=self._sealed(counterparty),
+            reference=self._sealed(reference),
         )
 
     def set_overdraft_limit(self, limit: Money) -> OverdraftLimitSet:
@@ -1330,6 +1367,10 @@ class Account(Aggregate[AccountCommand, AccountEvent]):
             raise HoldNotOpen from None
 
     # Building blocks.
+
+    def _sealed(self, said: Personal[str] | None) -> Personal[str] | None:
+        """What somebody has said of a movement, as its event has it."""
+        return None if said is None else about(said, *self.sealed_for)
 
     def _money(self, minor: int) -> Money:
         return Money(minor=minor, currency=self.currency)

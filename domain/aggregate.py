@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar, dataclass_transform
 
+from domain.personal import Whose
 from domain.value import value
 
 T = TypeVar("T")
@@ -61,6 +62,12 @@ class Aggregate(ABC, Generic[C, E]):
     weight: ClassVar[int] = 1
     """Of how many streams a state takes the place in the bank's memory: more than one for what is
     much larger than an account, which takes 1 kB."""
+
+    @property
+    def sealed_for(self) -> Whose | None:
+        """Whose key seals the personal text that is said in this stream; None if the stream is a
+        data subject's own, or holds none."""
+        return None
 
     @abstractmethod
     def decide(self, command: C) -> Sequence[E]:

@@ -729,8 +729,8 @@ def _judged(  # noqa: PLR0913 -- all that has been found out
             kind=MovementKind.CARD,
             amount=granted,
             booking_date=attempt.occurred_at.date(),
-            counterparty=attempt.merchant.name,
-            reference=attempt.network_reference,
+            plain_counterparty=attempt.merchant.name,
+            plain_reference=attempt.network_reference,
         )
     else:
         on_account = _hold(attempt, granted, approved, desk)
@@ -788,7 +788,7 @@ def _hold(
         amount=amount,
         kind=MovementKind.CARD,
         expires_at=approved.expires_at,
-        reference=attempt.merchant.name,
+        plain_reference=attempt.merchant.name,
         forced=forced,
     )
 
@@ -842,8 +842,8 @@ def _cleared(command: ClearCardTransaction, found: Authorization, desk: _Desk) -
             amount=command.amount,
             booking_date=command.booking_date,
             final=command.final,
-            counterparty=command.merchant.name,
-            reference=command.reference,
+            plain_counterparty=command.merchant.name,
+            plain_reference=command.reference,
         )
     )
     cleared = CardTransactionCleared(
@@ -876,8 +876,8 @@ def _forced_debit(desk: _Desk, posting: _Posting) -> MoneyDebited:
         kind=MovementKind.FORCE_POST,
         amount=posting.amount,
         booking_date=posting.booking_date,
-        counterparty=posting.merchant.name,
-        reference=posting.reference,
+        plain_counterparty=posting.merchant.name,
+        plain_reference=posting.reference,
     )
 
 
@@ -890,8 +890,8 @@ def _paid_back(desk: _Desk, posting: _Posting) -> tuple[Sequence[Any], Sequence[
         kind=MovementKind.CARD,
         amount=posting.amount,
         booking_date=posting.booking_date,
-        counterparty=posting.merchant.name,
-        reference=posting.reference,
+        plain_counterparty=posting.merchant.name,
+        plain_reference=posting.reference,
         forced=True,
     )
     return [], [credited]

@@ -620,7 +620,7 @@ def disburse_loan(command: DisburseLoan, history: History) -> Decision:
         kind=MovementKind.LOAN,
         amount=offer.amount,
         booking_date=command.booking_date,
-        reference=f"loan {command.case_id}",
+        plain_reference=f"loan {command.case_id}",
     )
     disbursed = LoanDisbursed(
         movement_id=command.movement_id,

@@ -24,6 +24,11 @@ class Retention(StrEnum):
 
     CONTACT = "contact"  # may be erased as soon as the customer asks
     IDENTITY = "identity"  # kept for as long as the anti-money-laundering law says
+    PAYMENT = "payment"  # likewise: what payments say of who is paid, and what for
+
+
+Whose = tuple[UUID, Retention]
+"""What a data key is for: a data subject, and how long values of this class are kept."""
 
 
 @value

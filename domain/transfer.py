@@ -20,6 +20,7 @@ from domain.aggregate import command
 from domain.decision import Decision, History, deciding
 from domain.loan import LoanEvent
 from domain.money import Money
+from domain.personal import Personal
 from domain.refusal import NotFound, Refusal
 from domain.spending import CardSpendingEvent
 
@@ -28,14 +29,15 @@ from domain.spending import CardSpendingEvent
 
 @command("account.transfer")
 class Transfer:
-    """`transfer_id` is the movement id of both legs."""
+    """`transfer_id` is the movement id of both legs. `reference` is said on both, and is sealed
+    for the owner of each."""
 
     transfer_id: UUID
     from_account_id: UUID
     to_account_id: UUID
     amount: Money
     booking_date: date
-    reference: str | None = None
+    reference: Personal[str] | None = None
 
 
 @command("account.reverse_movement")
@@ -81,7 +83,7 @@ def make_transfer(command: Transfer, history: History) -> Decision:
         kind=MovementKind.TRANSFER,
         amount=command.amount,
         booking_date=command.booking_date,
-        counterparty=str(command.to_account_id),
+        counterparty_account=command.to_account_id,
         reference=command.reference,
     )
     credited = creditor.credit(
@@ -89,7 +91,7 @@ def make_transfer(command: Transfer, history: History) -> Decision:
         kind=MovementKind.TRANSFER,
         amount=command.amount,
         booking_date=command.booking_date,
-        counterparty=str(command.from_account_id),
+        counterparty_account=command.from_account_id,
         reference=command.reference,
     )
     return sorted(

@@ -22,7 +22,6 @@ import psycopg
 
 from application.commands import Accepted
 from application.erasing import Eraser, ErasureJournal, Undertaking
-from application.vault import Whose
 from domain.aggregate import permanent_name
 from domain.customer import Customer
 from domain.erasure import (
@@ -35,6 +34,7 @@ from domain.erasure import (
     SubjectErased,
     what_may_go,
 )
+from domain.personal import Whose
 from domain.retention import RETENTION_POLICY_ID, RetentionPolicy
 from interfaces.database import as_application
 from interfaces.instruction import Instruction, carry_out

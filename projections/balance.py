@@ -45,12 +45,14 @@ from projections.projection import Document, Key, Minor
 
 @value
 class OpenHold:
-    """Money set aside: `remaining` minor units of it are still held."""
+    """Money set aside: `remaining` minor units of it are still held. `reference` is what is said of
+    it in plain, `reference_in` the version of the account's stream that says it sealed."""
 
     remaining: int
     kind: MovementKind
     expires_at: datetime | None
     reference: str | None
+    reference_in: int | None
 
 
 @value
@@ -174,7 +176,8 @@ def _after(  # noqa: C901, PLR0911, PLR0912 -- one flat match over every event, 
                 remaining=event.amount.minor,
                 kind=event.kind,
                 expires_at=event.expires_at,
-                reference=event.reference,
+                reference=event.plain_reference,
+                reference_in=recorded.version if event.reference is not None else None,
             )
             return _counted(row, recorded, holds={**row.holds, event.hold_id: hold})
         case HoldAdjusted(hold_id=hold_id, new_amount=amount):

@@ -166,7 +166,7 @@ _INSIDE: Final[Mapping[tuple[type[Any], str], tuple[str, Write]]] = {
 }
 """What is inside of rows and no plain value: how it is called and written."""
 
-_SAID: Final = frozenset({(OpenHold, "reference")})
+_SAID: Final = frozenset({(OpenHold, "reference"), (OpenHold, "reference_in")})
 """What a mover said: that is shown where it can be masked."""
 
 

@@ -7,6 +7,7 @@ movement, as an account may have come to rest long ago.
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from operator import attrgetter
 from typing import Final
 
 from domain.account import MovementKind
@@ -29,7 +30,7 @@ _DEALT: Final = frozenset({MovementKind.PAYMENT, MovementKind.TRANSFER, Movement
 @value
 class Counterparty:
     """Amounts in minor units of `currency`. `confidence` is how likely it is that the next month
-    brings another movement: see `regular`."""
+    brings another movement: see `regular`. `latest` is the movement that named it last."""
 
     name: str
     currency: str
@@ -39,11 +40,13 @@ class Counterparty:
     months: int
     since: date
     last: date
+    latest: Transaction
     confidence: float
 
 
 def regular(movements: Sequence[Transaction]) -> list[Counterparty]:
-    """With whom a customer deals regularly, by the newest movements on accounts of one currency.
+    """With whom a customer deals regularly, by the newest movements on accounts of one currency,
+    whose counterparties are given in clear.
 
     The confidence is Laplace's rule of succession, (months in which there was a movement + 1) /
     (months since the first one + 2): of a rent that was paid in twelve months of twelve, 0.93.
@@ -68,6 +71,7 @@ def named(counterparty: str | None) -> str:
 def _counterparty(name: str, movements: Iterable[Transaction], newest: date) -> Counterparty:
     movements = list(movements)
     days = sorted(m.booking_date for m in movements)
+    latest = max(movements, key=attrgetter("position"))
     months = len({month_of(day) for day in days})
     return Counterparty(
         name=name,
@@ -78,6 +82,7 @@ def _counterparty(name: str, movements: Iterable[Transaction], newest: date) -> 
         months=months,
         since=days[0],
         last=days[-1],
+        latest=latest,
         confidence=(months + 1) / (_months(days[0], newest) + 2),
     )
 

@@ -20,6 +20,7 @@ from domain.account import (
     MovementReversed,
 )
 from domain.aggregate import permanent_name
+from domain.personal import Personal
 from domain.postings import customer_leg
 from domain.recorded import Recorded
 from domain.value import value
@@ -30,9 +31,10 @@ from projections.projection import Feed, Minor
 class Transaction:
     """One movement: `amount` is what it did to the account's ledger balance, plus or minus.
 
-    `event` is the permanent name of what was recorded. `reference` is what the mover said of it: of
-    a fee its code, of a reversal its reason. `undoes` is the movement that a reversal or a waiver
-    undid, `hold_id` the hold that was captured.
+    `event` is the permanent name of what was recorded. `counterparty` and `reference` are what it
+    says in plain: of a transfer the other account, of a fee its code, of a reversal its reason.
+    What is `sealed_...` is said by the event's field of that name, and the vault has it. `undoes`
+    is the movement that a reversal or a waiver undid, `hold_id` the hold that was captured.
     """
 
     account_id: UUID
@@ -48,6 +50,8 @@ class Transaction:
     value_date: date
     counterparty: str | None
     reference: str | None
+    sealed_counterparty: bool
+    sealed_reference: bool
     undoes: UUID | None
     hold_id: UUID | None
     recorded_at: datetime
@@ -78,8 +82,10 @@ class Transactions(Feed[Transaction]):
             balance_after=event.balance_after.minor,
             booking_date=event.booking_date,
             value_date=event.value_date,
-            counterparty=counterparty,
-            reference=reference,
+            counterparty=counterparty if isinstance(counterparty, str) else None,
+            reference=reference if isinstance(reference, str) else None,
+            sealed_counterparty=isinstance(counterparty, Personal),
+            sealed_reference=isinstance(reference, Personal),
             undoes=undoes,
             hold_id=hold_id,
             recorded_at=recorded.at,
@@ -89,18 +95,26 @@ class Transactions(Feed[Transaction]):
 
 TRANSACTIONS: Final = Transactions()
 
-_Told = tuple[MovementKind, str | None, str | None, UUID | None, UUID | None]
+_Said = str | Personal[str] | None
+_Told = tuple[MovementKind, _Said, _Said, UUID | None, UUID | None]
 
 
 def _told(event: Movement) -> _Told:  # noqa: PLR0911 -- one flat match over every movement
     """What each kind of movement says of itself: kind, counterparty, reference, undoes, hold."""
     match event:
         case MoneyCredited() | MoneyDebited():
-            return event.kind, event.counterparty, event.reference, None, None
+            other = event.counterparty_account
+            whom = event.plain_counterparty if other is None else str(other)
+            said = event.counterparty or whom, event.reference or event.plain_reference
+            return event.kind, *said, None, None
         case CashDeposited() | CashWithdrawn():
             return MovementKind.CASH, None, None, None, None
         case HoldCaptured():
-            return event.kind, event.counterparty, event.reference, None, event.hold_id
+            said = (
+                event.counterparty or event.plain_counterparty,
+                event.reference or event.plain_reference,
+            )
+            return event.kind, *said, None, event.hold_id
         case FeeCharged():
             return MovementKind.FEE, None, event.fee_code, None, None
         case FeeWaived():

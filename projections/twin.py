@@ -109,7 +109,7 @@ TOLD: Final[tuple[Told, ...]] = (
         TRANSACTIONS,
         lambda row: ("accounts", row.account_id, "transactions", row.position),
         # What the mover said, and who is on the other side, are shown where they can be masked.
-        *("account_id", "counterparty", "reference"),
+        *("account_id", "counterparty", "reference", "sealed_counterparty", "sealed_reference"),
         whole=True,
         of_account=True,
     ),

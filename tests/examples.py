@@ -19,7 +19,7 @@ from domain.customer import (
     KycEvidenceSubmitted,
 )
 from domain.money import Money
-from domain.personal import Personal, Retention
+from domain.personal import Personal, Retention, Unsealed
 from domain.postings import GL, GL_MAP_VERSION, transfer_postings
 
 ADA = UUID("00000000-0000-4000-8000-0000000000c1")
@@ -48,6 +48,11 @@ def eur(minor: int) -> Money:
 
 def sealed(subject: UUID, retention: Retention = Retention.IDENTITY) -> Personal[str]:
     return Personal(subject=subject, retention=retention, commitment="c0" * 32)
+
+
+def said(text: str, subject: UUID = ADA) -> Unsealed[str]:
+    """What somebody has said of a movement on an account of that customer's."""
+    return Unsealed(subject=subject, retention=Retention.PAYMENT, clear=text)
 
 
 def registered(customer: UUID = ADA) -> CustomerRegistered:

@@ -109,6 +109,8 @@ MASKS: Final[Mapping[str, Callable[[str], str]]] = {
     "birth_date": masked_birth_date,
     "address": masked_address,
     "iban": masked_account,
+    "counterparty": masked_account,
+    "reference": lambda said: HIDDEN,
 }
 """How a personal field is masked, by the name that it has in its event. A field that is not here is
 not shown in part: `national_id` is not, and one that nobody has thought about is not."""

@@ -229,8 +229,8 @@ def movement(row: Transaction, *, overdrawn: bool = False) -> Instruction:
         "booking_date": row.on,
     }
     whom: dict[str, Any] = {
-        "counterparty": row.counterparty,
-        "reference": REFERENCES.get(row.symbol),
+        "counterparty": _in_clear(row.counterparty),
+        "reference": _in_clear(REFERENCES.get(row.symbol)),
     }
     command: Any
     match row.nature:
@@ -247,6 +247,10 @@ def movement(row: Transaction, *, overdrawn: bool = False) -> Instruction:
         case _:
             assert_never(row.nature)
     return Instruction(command=command, command_id=command_id, actor=CLERK)
+
+
+def _in_clear(said: str | None) -> Unsealed[str] | None:
+    return None if said is None else Unsealed(clear=said)
 
 
 def overdraft(row: Transaction, limit: int) -> tuple[Instruction, Instruction]:

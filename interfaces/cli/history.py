@@ -121,6 +121,7 @@ def told_of(records: Iterable[StoredRecord], codec: Codec, vault: Vault | None) 
         refs = [
             PersonalRef(stream_id=stored.stream_id, version=stored.version, field=name)
             for name in personal_fields(type(envelope.data))
+            if getattr(envelope.data, name) is not None
         ]
         opened = vault.open(refs) if vault and refs else {}
         personal = {ref.field: text for ref, text in opened.items()}

@@ -240,8 +240,8 @@ class Teller:
                 kind=MovementKind.PAYMENT,
                 amount=self.money(account_id, minor),
                 booking_date=on,
-                counterparty=counterparty,
-                reference=reference,
+                counterparty=Unsealed(clear=counterparty),
+                reference=Unsealed(clear=reference),
             ),
             command_id=movement_id,
         )
@@ -275,8 +275,8 @@ class Teller:
                 kind=MovementKind.PAYMENT,
                 amount=self.money(account_id, minor),
                 booking_date=on,
-                counterparty=counterparty,
-                reference=reference,
+                counterparty=Unsealed(clear=counterparty),
+                reference=Unsealed(clear=reference),
             ),
             command_id=movement_id,
         )
@@ -295,7 +295,7 @@ class Teller:
                 to_account_id=to_account,
                 amount=self.money(from_account, minor),
                 booking_date=on,
-                reference=reference,
+                reference=Unsealed(clear=reference),
             ),
             command_id=transfer_id,
         )

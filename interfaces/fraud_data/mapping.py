@@ -227,8 +227,8 @@ def salary(number: int, month: date) -> Instruction:
             kind=MovementKind.PAYMENT,
             amount=Money(minor=SALARY, currency=CURRENCY),
             booking_date=month,
-            counterparty="Sampleton Works",
-            reference="salary",
+            counterparty=Unsealed(clear="Sampleton Works"),
+            reference=Unsealed(clear="salary"),
         ),
     )
 

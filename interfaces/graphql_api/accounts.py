@@ -83,7 +83,12 @@ class Hold:
     kind: MovementKind = strawberry.field(description="What it is set aside for.")
     remaining: MoneyShown = strawberry.field(description="What is still held.")
     expires_at: datetime | None = strawberry.field(description="From when it may be expired.")
-    reference: str | None = strawberry.field(description="What was said of it.")
+    said: strawberry.Private[str | None]
+    said_in: strawberry.Private[PersonalRef | None]
+
+    @field("What was said of it.", masked=Policy.PERSONAL)
+    async def reference(self, info: Info) -> str | None:
+        return await info.context.personal(self.said_in) if self.said_in else self.said
 
 
 @strawberry.type(description="A credit on the ledger that cannot be used before its value date.")
@@ -168,7 +173,12 @@ class Account(Node):
                     kind=hold.kind,
                     remaining=money(hold.remaining),
                     expires_at=hold.expires_at,
-                    reference=hold.reference,
+                    said=hold.reference,
+                    said_in=None
+                    if hold.reference_in is None
+                    else PersonalRef(
+                        stream_id=row.account_id, version=hold.reference_in, field="reference"
+                    ),
                 )
                 for hold_id, hold in sorted(row.holds.items(), key=itemgetter(0))
             ],
@@ -313,8 +323,8 @@ GLOSSARY = {
     "till": "The till at which it happened.",
     "kind": "Why money moves. It decides what is posted against it, and whether funds are judged.",
     "value_date": "The day from which it counts; left out, the booking date.",
-    "counterparty": "Who it comes from or goes to.",
-    "reference": "What is said of it.",
+    "counterparty": "Personal: who it comes from or goes to.",
+    "reference": "Personal: what is said of it.",
     "expires_at": "From when the hold may be expired; left out, never.",
     "hold_id": "The hold: the id of the command that placed it.",
     "delta": "By how much: minus lowers the hold.",

@@ -18,6 +18,7 @@ from strawberry.utils.str_converters import to_camel_case
 from domain import completeness
 from domain.account import DORMANT_AFTER, HolderRole
 from domain.signals import LifeEventKind, ServiceChannel, SignalKind, signals_of
+from domain.value import changed
 from interfaces.access.masking import Policy
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.errors import BadUserInput
@@ -25,6 +26,7 @@ from interfaces.graphql_api.fields import After, First, field
 from interfaces.graphql_api.listing import newest
 from interfaces.graphql_api.paging import Connection, Cursors, checked_first
 from interfaces.graphql_api.scalars import Position
+from interfaces.graphql_api.transactions import sealed_in
 from interfaces.graphql_api.values import EventRef, MoneyShown, Node
 from projections import behaviour, relationships, signals
 from projections.balance import BALANCES
@@ -485,15 +487,21 @@ class Relationship:
     paid_in: MoneyShown | None = strawberry.field(description="What came from it.")
     paid_out: MoneyShown | None = strawberry.field(description="What went to it.")
     customer_id: strawberry.Private[UUID | None]
-    named: strawberry.Private[str | None]
+    latest: strawberry.Private[Transaction | None]
+    """Of a counterparty that is no customer, the movement that names it."""
 
     @field("The other one, if it is a customer of this bank.")
     async def target(self, info: Info) -> Node | None:
         return await _customer(info.context, self.customer_id)
 
     @field("What movements call a counterparty that is none.", masked=Policy.PERSONAL)
-    def name(self, info: Info) -> str | None:
-        return info.context.account(self.named)
+    async def name(self, info: Info) -> str | None:
+        if self.latest is None:
+            return None
+        if not self.latest.sealed_counterparty:
+            return info.context.account(relationships.named(self.latest.counterparty))
+        text = await info.context.personal(sealed_in(self.latest, "counterparty"))
+        return None if text is None else relationships.named(text)
 
 
 async def _customer(context: Context, customer_id: UUID | None) -> "Customer | None":
@@ -513,7 +521,7 @@ def _agreed(kind: RelationshipKind, with_whom: UUID, since: date | None = None) 
         paid_in=None,
         paid_out=None,
         customer_id=with_whom,
-        named=None,
+        latest=None,
     )
 
 
@@ -589,7 +597,7 @@ async def _counterparties(context: Context, customer: CustomerTwin) -> list[_Ord
             order=("position",),
             descending=True,
         )
-        moved[flow.currency] += page.rows
+        moved[flow.currency] += await _named(context, page.rows)
     regular = [one for movements in moved.values() for one in relationships.regular(movements)]
     accounts = {one.name: account for one in regular if (account := _account(one.name))}
     known = await now.many(BALANCES, [(account,) for account in accounts.values()])
@@ -599,9 +607,24 @@ async def _counterparties(context: Context, customer: CustomerTwin) -> list[_Ord
         if (account,) in known
     }
     return [
-        ((RelationshipKind.COUNTERPARTY, f"{one.name}/{one.currency}"), _dealt(one, owner))
+        ((RelationshipKind.COUNTERPARTY, _pseudonym(context, one)), _dealt(one, owner))
         for one in regular
         if (owner := owners.get(one.name)) != customer.customer_id
+    ]
+
+
+def _pseudonym(context: Context, one: relationships.Counterparty) -> str:
+    """What a counterparty is ordered by: it stands in cursors, which anybody can read."""
+    return context.seal.pseudonym("counterparty", f"{one.name}/{one.currency}".encode())
+
+
+async def _named(context: Context, movements: Sequence[Transaction]) -> list[Transaction]:
+    """With what is sealed of their counterparties in clear, to be told apart by it."""
+    refs = [sealed_in(m, "counterparty") if m.sealed_counterparty else None for m in movements]
+    texts = await context.reckoned(ref for ref in refs if ref is not None)
+    return [
+        movement if ref is None else changed(movement, counterparty=texts.get(ref))
+        for movement, ref in zip(movements, refs, strict=True)
     ]
 
 
@@ -615,7 +638,7 @@ def _dealt(one: relationships.Counterparty, owner: UUID | None) -> Relationship:
         paid_in=MoneyShown.of(one.paid_in, one.currency),
         paid_out=MoneyShown.of(one.paid_out, one.currency),
         customer_id=owner,
-        named=one.name if owner is None else None,
+        latest=one.latest if owner is None else None,
     )
 
 

@@ -8,7 +8,7 @@ share a snapshot and their queries.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -296,6 +296,12 @@ class Context(BaseContext):
         if opened is not None:
             self.reads.note(opened.subject, ref.field, Shown.CLEAR)
         return opened
+
+    async def reckoned(self, refs: Iterable[PersonalRef]) -> Mapping[PersonalRef, str]:
+        """The texts of personal values, for what is reckoned of them and shows none; without those
+        that are erased."""
+        opened = await self.system.vault.open_by((await self.snapshot()).ask, refs)
+        return {ref: opening.text for ref, opening in opened.items()}
 
     async def _opened(self, now: Snapshot, refs: list[PersonalRef]) -> Sequence[Opening | None]:
         """One query, at the moment that everything else is of."""

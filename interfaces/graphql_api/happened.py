@@ -35,8 +35,9 @@ _WHY_AN_ACCOUNT: Final = frozenset({"reason"})
 """Why somebody is restricted, and which entries of a list he resembles. What is no secret anywhere
 else is one where an account is restricted: it may be so with its customer."""
 
-_ACCOUNTS: Final = frozenset({"counterparty"})
-"""The account of somebody who need not be a customer, or his name in its place."""
+_ACCOUNTS: Final = frozenset({"counterparty_account", "plain_counterparty"})
+"""The account of somebody who need not be a customer; a merchant's name, or what older records say
+in its place."""
 
 _NEVER: Final = frozenset({"token", "pvv_ref", "features", "assessment"})
 """What stands for a card's number or PIN; and what a decision was made of, which the authorization

@@ -149,10 +149,11 @@ async def _aside(fold: Callable[[], T], records: int) -> T:
 async def _timeline(
     context: Context, customer_id: UUID, first: int, after: str | None, types: list[str] | None
 ) -> Connection[CustomerEvent]:
-    unknown = sorted({*(types or ())} - context.system.log.codec.names)
+    codec = context.system.log.codec
+    unknown = sorted({*(types or ())} - codec.names)
     if unknown:
         raise BadUserInput(f"no event is called {unknown[0][:60]!r}")
-    wanted = None if types is None else frozenset(types)
+    wanted = None if types is None else codec.names_of(map(codec.read_as, types))
     cursors = Cursors(context, "timeline", customer_id, *sorted(wanted or ()))
     key = cursors.key(after, int)
     before = key[0] if key else None

@@ -40,6 +40,10 @@ class Seal:
             raise NotOurs
         return content
 
+    def pseudonym(self, purpose: str, content: bytes) -> str:
+        """What stands for a content that clients may tell from others, and must not read."""
+        return self._tag(purpose, content).hex()
+
     def _tag(self, purpose: str, content: bytes) -> bytes:
         message = purpose.encode() + b"\0" + content
         return hmac.digest(self._key, message, "sha256")[:_TAG_BYTES]

@@ -3,7 +3,7 @@
 The answer is a customer as it would be, to be asked about like any other, and what that changes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
@@ -121,6 +121,11 @@ class SupposingContext(Context):
         if ref is not None and ref in self._texts:
             return seen(self.caller.clearance, ref.field, self._texts[ref])
         return await super().personal(ref)
+
+    async def reckoned(self, refs: Iterable[PersonalRef]) -> Mapping[PersonalRef, str]:
+        wanted = {*refs}
+        supposed = {ref: self._texts[ref] for ref in wanted & self._texts.keys()}
+        return {**await super().reckoned(wanted - supposed.keys()), **supposed}
 
 
 async def simulated(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import strawberry
 
+from application.vault import PersonalRef
 from domain.account import MovementKind
 from domain.money import MalformedMoney, Money
 from domain.value import value
@@ -24,8 +25,10 @@ from interfaces.graphql_api.values import MoneyShown, Node
 from interfaces.graphql_api.written import (
     InSql,
     account_seen_in_sql,
+    filled,
     instant,
     money,
+    place_for,
     quoted,
     quoted_or_null,
     text_or_null,
@@ -50,16 +53,23 @@ class Transaction(Node):
     balance_after: MoneyShown = strawberry.field(description="The ledger balance after it.")
     booking_date: date = strawberry.field(description="The bank's day on which it was posted.")
     value_date: date = strawberry.field(description="The day from which it counts.")
-    reference: str | None = strawberry.field(description="What was said of it.")
     undoes: UUID | None = strawberry.field(description="The movement that it undid.")
     hold_id: UUID | None = strawberry.field(description="The hold that it captured.")
     recorded_at: datetime = strawberry.field(description="When it was recorded.")
     position: Position = strawberry.field(description="Where it stands in the log.")
-    other: strawberry.Private[str | None]
+    row: strawberry.Private[transactions.Transaction]
 
     @field("Who it came from or went to.", masked=Policy.PERSONAL)
-    def counterparty(self, info: Info) -> str | None:
-        return info.context.account(self.other)
+    async def counterparty(self, info: Info) -> str | None:
+        if self.row.sealed_counterparty:
+            return await info.context.personal(sealed_in(self.row, "counterparty"))
+        return info.context.account(self.row.counterparty)
+
+    @field("What was said of it.", masked=Policy.PERSONAL)
+    async def reference(self, info: Info) -> str | None:
+        if self.row.sealed_reference:
+            return await info.context.personal(sealed_in(self.row, "reference"))
+        return self.row.reference
 
     # How the database writes movements `t` of an account that it knows as `wanted`: with its part
     # of their ids, and one minor unit of its currency. "Transaction:" and a UUID are 48 bytes, so
@@ -75,8 +85,12 @@ class Transaction(Node):
         "balanceAfter": money("t.balance_after * wanted.unit", "t.currency"),
         "bookingDate": quoted("t.booking_date"),
         "valueDate": quoted("t.value_date"),
-        "counterparty": account_seen_in_sql("t.counterparty"),
-        "reference": text_or_null("t.reference"),
+        "counterparty": account_seen_in_sql(
+            "t.counterparty", place_for("counterparty", "t.version", "t.sealed_counterparty")
+        ),
+        "reference": text_or_null(
+            "t.reference", place_for("reference", "t.version", "t.sealed_reference")
+        ),
         "undoes": quoted_or_null("t.undoes"),
         "holdId": quoted_or_null("t.hold_id"),
         "recordedAt": instant("t.recorded_at"),
@@ -94,13 +108,17 @@ class Transaction(Node):
             balance_after=MoneyShown.of(row.balance_after, row.currency),
             booking_date=row.booking_date,
             value_date=row.value_date,
-            other=row.counterparty,
-            reference=row.reference,
+            row=row,
             undoes=row.undoes,
             hold_id=row.hold_id,
             recorded_at=row.recorded_at,
             position=Position(row.position),
         )
+
+
+def sealed_in(row: transactions.Transaction, name: str) -> PersonalRef:
+    """Where it stands what was said of a movement."""
+    return PersonalRef(stream_id=row.account_id, version=row.version, field=name)
 
 
 @strawberry.input(name="TransactionFilter", description="Which movements to list: all conditions.")
@@ -192,7 +210,7 @@ async def transactions_of(  # noqa: PLR0913 -- each is a part of one question
             written, partial(_written_pages, written), (account_id, currency)
         )
         return cursors.written(
-            edges,
+            await filled(edges, account_id, context.personal),
             keys=((newest,), (oldest,)) if edges else None,
             has_more=has_more,
             after=after,

@@ -48,7 +48,7 @@ TransferMutations = mutations(
         "from_account_id": "The account to debit.",
         "to_account_id": "The account to credit.",
         "amount": "How much, more than zero, in the currency of both accounts.",
-        "reference": "What is said of it, on both accounts.",
+        "reference": "Personal: what is said of it, on both accounts.",
     },
 )
 

@@ -6,12 +6,17 @@ nothing else is selected then comes as one text. Whatever cannot be written so (
 signed here) has the page made of objects, as ever.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from json import dumps
 from typing import Any, Final
+from uuid import UUID
 
 from graphql import GraphQLObjectType, get_named_type
 from graphql.execution.collect_fields import FieldDetails
 
+from application.vault import PersonalRef
 from interfaces.access.caller import Clearance
 from interfaces.access.masking import ACCOUNT_HIDDEN, ACCOUNT_SHOWN, HIDDEN
 
@@ -57,20 +62,50 @@ def quoted_or_null(expression: str) -> Pieces:
     return (f"""coalesce('"' || {expression} || '"', 'null')""",)
 
 
-def text_or_null(expression: str) -> Pieces:
-    """What somebody has written, which may hold anything."""
-    return (f"coalesce(to_json({expression})::text, 'null')",)
+def text_or_null(expression: str, place: str | None = None) -> Pieces:
+    """What somebody has written, which may hold anything; or a place for what is sealed of it."""
+    plain = f"coalesce(to_json({expression})::text, 'null')"
+    if place is None:
+        return (plain,)
+    either = f"coalesce(to_json({expression})::text, {place}, 'null')"
+    return ({Clearance.CLEAR: either, Clearance.MASKED: either, Clearance.NONE: plain},)
 
 
-def account_seen_in_sql(expression: str) -> Pieces:
+def place_for(name: str, version: str, if_: str) -> str:
+    """Where something is sealed, a place for it: `filled` puts there what the caller may see. It is
+    marked with a character that stands in no JSON otherwise, as it would be escaped."""
+    return f"CASE WHEN {if_} THEN chr(1) || {version} || ':{name}' || chr(1) END"
+
+
+_PLACE: Final = re.compile("\x01([0-9]+):([a-z_]+)\x01")
+
+
+async def filled(
+    rows: str | None, stream_id: UUID, open_: Callable[[PersonalRef], Awaitable[str | None]]
+) -> str | None:
+    """What PostgreSQL wrote of records of one stream, with what the vault holds in its places."""
+    if rows is None or "\x01" not in rows:
+        return rows
+    places = list(dict.fromkeys(_PLACE.findall(rows)))
+    texts = await asyncio.gather(
+        *(
+            open_(PersonalRef(stream_id=stream_id, version=int(version), field=name))
+            for version, name in places
+        )
+    )
+    shown = {place: dumps(text) for place, text in zip(places, texts, strict=True)}
+    return _PLACE.sub(lambda found: shown[found.group(1, 2)], rows)
+
+
+def account_seen_in_sql(expression: str, place: str) -> Pieces:
     """As `masking.account_seen` has it."""
     end = f"'{HIDDEN}' || right({expression}, {ACCOUNT_SHOWN})"
     enough = f"length({expression}) >= {ACCOUNT_SHOWN + ACCOUNT_HIDDEN}"
     masked = f"CASE WHEN {enough} THEN {end} WHEN {expression} IS NOT NULL THEN '{HIDDEN}' END"
-    ((clear,), (part,)) = text_or_null(expression), text_or_null(masked)
-    return (
-        {Clearance.CLEAR: str(clear), Clearance.MASKED: str(part), Clearance.NONE: Json("null")},
-    )
+    ((clear,), (part,)) = text_or_null(expression, place), text_or_null(masked, place)
+    assert isinstance(clear, Mapping)
+    assert isinstance(part, Mapping)
+    return ({**clear, Clearance.MASKED: part[Clearance.MASKED], Clearance.NONE: Json("null")},)
 
 
 def money(amount: str, currency: str) -> "InSql":

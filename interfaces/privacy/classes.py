@@ -102,6 +102,7 @@ HANDLING: Final[Mapping[DataClass, Handling]] = {
 RETENTION_OF: Final[Mapping[str, Retention]] = {
     **{name: retention for retention, names in FIELDS.items() for name in names},
     "iban": Retention.IDENTITY,
+    **dict.fromkeys(("counterparty", "reference"), Retention.PAYMENT),
 }
 """The class under which a personal field of that name is kept."""
 
@@ -138,7 +139,9 @@ _NAMES: Final[Mapping[DataClass | None, str]] = {
         address addresses addresses_seen device device_ref devices devices.key devices_seen
         fingerprint hour.marks blind_indexes:digest bank_events:state snapshots:state
     """,
-    DataClass.FREE_TEXT: "counterparty note purpose reason reasons reference",
+    DataClass.FREE_TEXT: """
+        counterparty note plain_counterparty plain_reference purpose reason reasons reference
+    """,
     DataClass.CONFIDENTIAL: """
         entity_id legal_basis list_name reason_code account.restricted.v1:reason
         balance:restrictions.reason customer.screened.v1:matches.score

@@ -20,14 +20,14 @@ from application.event_log import (
     Writer,
 )
 from application.keystore import LocalKeystore
-from application.vault import Vault, VaultReader
+from application.vault import PersonalRef, Vault, VaultReader
 from domain import HANDLERS
 from domain.account import DepositCash, Product, WithdrawCash
 from domain.customer import ApproveKyc, CustomerKind, RegisterCustomer, SubmitKycEvidence
 from domain.decision import Handler
 from domain.holding import OpenAccount
 from domain.overdraft import ApproveOverdraft, ProposeOverdraft
-from domain.personal import Unsealed
+from domain.personal import Unsealed, personal_fields
 from domain.transfer import ReverseMovement, Transfer
 from tests.examples import DAY, DOC_HASH, OPENING_DAY, VALID_UNTIL, eur
 
@@ -157,6 +157,18 @@ async def opened_account(bank: Bank, limit: int = 0) -> UUID:
 
 def records(log: EventLog, after: int = 0) -> Sequence[StoredRecord]:
     return log.records(after, 1_000_000)
+
+
+def opened(log: EventLog, record: StoredRecord) -> dict[str, str | None]:
+    """What a record says of people, in clear, by field."""
+    event = log.codec.decode(record.topic, record.state).data
+    refs = [
+        PersonalRef(stream_id=record.stream_id, version=record.version, field=name)
+        for name in personal_fields(type(event))
+        if getattr(event, name) is not None
+    ]
+    texts = Vault(KEYSTORE, log.vault_reader).open(refs)
+    return {ref.field: text for ref, text in texts.items()}
 
 
 def state_of(log: EventLog, stream_id: UUID) -> Any:

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.codec import Codec, PersonalDataInClear, UnknownEvent, UnreadableEvent, Upcast
+from application.codec import Codec, PersonalDataInClear, UnknownEvent, UnreadableEvent
 from application.commands import CommandAccepted, CommandRefused
 from application.record import GENESIS, envelope
+from application.upcasts import Upcast
 from application.vault import DataKeyCreated
 from domain import AGGREGATES
 from domain.account import Account, CashDeposited
@@ -264,10 +265,14 @@ def test_a_fingerprint_is_the_actors_and_the_keys(data: st.DataObject) -> None:
     assert fingerprint != CODEC.fingerprint(b"j" * 32, asked, "clerk")
 
 
+MOVED = ("credited", "debited", "hold_placed", "hold_captured")
+
+
 def test_it_is_known_which_events_are_personal() -> None:
     personal = {name for name in CODEC.names if CODEC.is_personal(name)}
     assert personal == {
         "account.opened.v1",
+        *(f"account.{moved}.v{n}" for moved in MOVED for n in (1, 2)),
         "customer.registered.v1",
         "customer.contact_changed.v1",
     }

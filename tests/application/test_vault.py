@@ -28,12 +28,11 @@ from application.vault import (
     VaultKey,
     VaultTampered,
     VaultValue,
-    Whose,
     commitment,
     key_commitment,
 )
 from domain.aggregate import permanent_name
-from domain.personal import Personal, Retention, Unsealed, personal_fields
+from domain.personal import Personal, Retention, Unsealed, Whose, personal_fields
 from domain.value import value
 
 KEYSTORE = LocalKeystore.in_memory()

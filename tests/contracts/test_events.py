@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import find, settings
 
-from application.codec import UPCASTS
 from application.record import GENESIS, envelope
+from application.upcasts import UPCASTS
 from domain import AGGREGATES
 from domain.aggregate import permanent_name
 from interfaces.system import bank_codec

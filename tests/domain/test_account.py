@@ -67,6 +67,7 @@ from domain.account import (
     WithdrawCash,
 )
 from domain.money import AmountNotPositive, CurrencyMismatch, Money
+from domain.personal import Unsealed
 from domain.postings import GL, transfer_postings
 from domain.refusal import NotFound, Refusal
 from domain.restriction import (
@@ -90,6 +91,7 @@ from tests.examples import (
     deposited,
     eur,
     opened,
+    said,
 )
 from tests.scenario import given
 
@@ -145,7 +147,7 @@ def hold(amount: Money, hold_id: UUID = HOLD) -> PlaceHold:
         amount=amount,
         kind=MovementKind.PAYMENT,
         expires_at=EXPIRY,
-        reference="hotel",
+        reference=Unsealed(clear="hotel"),
     )
 
 
@@ -431,7 +433,7 @@ def test_placing_a_hold_keeps_the_ledger_and_lowers_what_is_available() -> None:
 
 def test_a_hold_is_recorded_as_it_was_asked_for() -> None:
     given(Account, *OPENED, deposited(100_00)).when(hold(eur(60_00))).then(
-        replace(HELD, reference="hotel")
+        replace(HELD, reference=said("hotel"))
     )
 
 

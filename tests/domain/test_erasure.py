@@ -98,7 +98,7 @@ HOLD = CustomerLegalHoldPlaced(
 
 
 def test_an_erasure_is_of_all_classes_unless_it_says_otherwise() -> None:
-    given(KNOWN).when(REQUEST).then(on(ERASURE, REQUESTED))
+    given(KNOWN).when(REQUEST).then(on(ERASURE, replace(REQUESTED, classes=tuple(Retention))))
 
 
 def test_an_erasure_of_nobody_is_refused() -> None:

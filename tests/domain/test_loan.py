@@ -138,7 +138,7 @@ PAID = MoneyCredited(
     value_date=day(7).date(),
     postings=transfer_postings(GL.LOAN_PRINCIPAL, GL.CUSTOMER_DEPOSITS, 8_000_00, "EUR"),
     balance_after=eur(8_000_00),
-    reference=f"loan {CASE}",
+    plain_reference=f"loan {CASE}",
 )
 DECLINED = LoanDeclined(reviewer="una", reasons=("INCOME_TOO_LOW",), occurred_at=day(9))
 WITHDRAWN = LoanWithdrawn(reason="borrowed elsewhere", occurred_at=day(9))

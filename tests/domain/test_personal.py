@@ -1,7 +1,13 @@
 import pytest
 
 from domain import AGGREGATES, HANDLERS
-from domain.account import AccountOpened
+from domain.account import (
+    AccountOpened,
+    HoldCaptured,
+    HoldPlaced,
+    MoneyCredited,
+    MoneyDebited,
+)
 from domain.customer import CustomerContactChanged, CustomerRegistered, RegisterCustomer
 from domain.personal import Personal, Retention, Unsealed, about, personal_fields
 from domain.value import value
@@ -47,9 +53,14 @@ def test_the_personal_fields_of_a_customer() -> None:
     assert len(personal_fields(RegisterCustomer)) == 6
 
 
-def test_only_what_a_customer_is_and_the_number_of_an_account_are_personal() -> None:
-    personal = {e for a in AGGREGATES for e in a.events if personal_fields(e)}
+def test_only_customers_numbers_of_accounts_and_what_movements_say_are_personal() -> None:
+    personal = {e: personal_fields(e) for a in AGGREGATES for e in a.events if personal_fields(e)}
 
-    assert personal == {CustomerRegistered, CustomerContactChanged, AccountOpened}
-    assert personal_fields(AccountOpened) == ("iban",)
+    assert personal.keys() - {CustomerRegistered, CustomerContactChanged} == {
+        *(AccountOpened, MoneyCredited, MoneyDebited, HoldPlaced, HoldCaptured)
+    }
+    assert personal[AccountOpened] == ("iban",)
+    assert personal[HoldPlaced] == ("reference",)
+    for moved in (MoneyCredited, MoneyDebited, HoldCaptured):
+        assert personal[moved] == ("counterparty", "reference")
     assert all(isinstance(personal_fields(command), tuple) for command in HANDLERS)

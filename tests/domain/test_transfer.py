@@ -26,12 +26,14 @@ from domain.account import (
     NotReversible,
 )
 from domain.money import AmountNotPositive, CurrencyMismatch, Money
+from domain.personal import Unsealed
 from domain.postings import GL, mirrored, transfer_postings
 from domain.refusal import NotFound
 from domain.restriction import Direction
 from domain.transfer import ReverseMovement, SameAccount, Transfer, WaiveFee
 from tests.examples import (
     ACCOUNT,
+    ADA,
     BOB,
     CORRECTION,
     DAY,
@@ -43,6 +45,7 @@ from tests.examples import (
     deposited,
     eur,
     opened,
+    said,
 )
 from tests.scenario import Written, given, on
 
@@ -53,7 +56,7 @@ TRANSFER = Transfer(
     to_account_id=OTHER_ACCOUNT,
     amount=eur(30_00),
     booking_date=DAY,
-    reference="rent",
+    reference=Unsealed(clear="rent"),
 )
 OUT = MoneyDebited(
     movement_id=MOVEMENT,
@@ -63,8 +66,8 @@ OUT = MoneyDebited(
     value_date=DAY,
     postings=transfer_postings(GL.CUSTOMER_DEPOSITS, GL.TRANSFERS_IN_TRANSIT, 30_00, "EUR"),
     balance_after=eur(70_00),
-    counterparty=str(OTHER_ACCOUNT),
-    reference="rent",
+    counterparty_account=OTHER_ACCOUNT,
+    reference=said("rent", ADA),
 )
 IN = MoneyCredited(
     movement_id=MOVEMENT,
@@ -74,8 +77,8 @@ IN = MoneyCredited(
     value_date=DAY,
     postings=transfer_postings(GL.TRANSFERS_IN_TRANSIT, GL.CUSTOMER_DEPOSITS, 30_00, "EUR"),
     balance_after=eur(30_00),
-    counterparty=str(ACCOUNT),
-    reference="rent",
+    counterparty_account=ACCOUNT,
+    reference=said("rent", BOB),
 )
 FROZEN = AccountRestricted(restriction_id=RESTRICTION, direction=Direction.ALL, reason="COURT")
 CLOSED = AccountClosed(reason="END_USER_REQUEST", on=DAY)

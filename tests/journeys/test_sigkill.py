@@ -281,7 +281,7 @@ def _require_all_or_nothing(command: Command, written: Written | None) -> None:
     moved: Counter[UUID] = Counter()
     for account, topic, data in written.events:
         assert UUID(data["movement_id"]) == command.id
-        sign = 1 if topic in ("account.cash_deposited.v1", "account.credited.v1") else -1
+        sign = 1 if topic in ("account.cash_deposited.v1", "account.credited.v2") else -1
         moved[account] += sign * data["amount"]["minor"]
     assert moved == command.effects
 

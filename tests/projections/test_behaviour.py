@@ -171,7 +171,7 @@ PAID = Transaction(
     position=1,
     version=1,
     movement_id=MOVEMENT,
-    event="account.debited.v1",
+    event="account.debited.v2",
     kind=Kind.PAYMENT,
     amount=-800_00,
     currency="EUR",
@@ -180,6 +180,8 @@ PAID = Transaction(
     value_date=DAY,
     counterparty="Fairview Homes",
     reference="rent",
+    sealed_counterparty=False,
+    sealed_reference=False,
     undoes=None,
     hold_id=None,
     recorded_at=recorded(ACCOUNT, *OPENED)[0].at,
@@ -190,11 +192,15 @@ def paid(months: int, **more: Any) -> list[Transaction]:
     """The same in each of so many months."""
     first = DAY.year * 12 + DAY.month - 1
     days = [date((first + n) // 12, (first + n) % 12 + 1, 2) for n in range(months)]
-    return [changed(PAID, booking_date=day, **more) for day in days]
+    return [
+        changed(PAID, position=position, booking_date=day, **more)
+        for position, day in enumerate(days)
+    ]
 
 
 def test_a_rent_that_is_paid_each_month_is_regular() -> None:
-    assert regular(paid(12)) == [
+    months = paid(12)
+    assert regular(months) == [
         Counterparty(
             name="Fairview Homes",
             currency="EUR",
@@ -204,6 +210,7 @@ def test_a_rent_that_is_paid_each_month_is_regular() -> None:
             months=12,
             since=date(2024, 3, 2),
             last=date(2025, 2, 2),
+            latest=months[-1],
             confidence=13 / 14,
         )
     ]

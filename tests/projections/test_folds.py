@@ -155,8 +155,8 @@ def credited(minor: int, balance_after: int, days_later: int = 0) -> MoneyCredit
         value_date=DAY + timedelta(days=days_later),
         postings=transfer_postings(GL.NOSTRO, GL.CUSTOMER_DEPOSITS, minor, "EUR"),
         balance_after=eur(balance_after),
-        counterparty="CZ00 0800",
-        reference="rent",
+        plain_counterparty="Corner Grocery",
+        reference=sealed(ADA, Retention.PAYMENT),
     )
 
 
@@ -196,7 +196,13 @@ def test_a_hold_lowers_only_what_is_available() -> None:
 def test_a_hold_captured_in_part_keeps_the_rest_held() -> None:
     row = balance_after(deposited(100_00), HELD, captured(10_00, 20_00, 90_00))
     assert row.holds == {
-        HOLD: OpenHold(remaining=20_00, kind=MovementKind.PAYMENT, expires_at=None, reference=None)
+        HOLD: OpenHold(
+            remaining=20_00,
+            kind=MovementKind.PAYMENT,
+            expires_at=None,
+            reference=None,
+            reference_in=None,
+        )
     }
     assert (row.ledger, row.held, row.available) == (90_00, 20_00, 120_00)
 
@@ -271,12 +277,9 @@ def _as_account(account: Account) -> tuple[Any, ...]:
 def test_a_movement_is_one_line_of_the_statement() -> None:
     (first, second) = transactions_of(deposited(100_00), credited(20_00, 120_00))
     assert (first.kind, first.amount, first.balance_after) == (MovementKind.CASH, 100_00, 100_00)
-    assert (second.event, second.counterparty, second.reference, second.balance_after) == (
-        "account.credited.v1",
-        "CZ00 0800",
-        "rent",
-        120_00,
-    )
+    assert (second.event, second.balance_after) == ("account.credited.v2", 120_00)
+    assert (second.counterparty, second.sealed_counterparty) == ("Corner Grocery", False)
+    assert (second.reference, second.sealed_reference) == (None, True)
 
 
 def test_a_debit_is_negative_on_the_statement() -> None:

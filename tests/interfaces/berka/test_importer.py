@@ -18,7 +18,7 @@ from interfaces.berka.importer import Fate, Importer, Tally
 from interfaces.berka.mapping import account_id, card_id, customer_id
 from interfaces.instruction import DatabaseAway
 from interfaces.system import bank_codec
-from tests.application.banking import bank_over, records, state_of
+from tests.application.banking import bank_over, opened, records, state_of
 from tests.interfaces.berka.folders import deposit, folder_with, withdrawal
 
 ACCOUNT = account_id(10)
@@ -72,8 +72,9 @@ def test_a_transfer_keeps_its_day_its_counterparty_and_its_purpose(tmp_path: Pat
     row = '1;10;930215;"PRIJEM";"PREVOD Z UCTU";50.00;50.00;"DUCHOD";"YZ";"30300313"'
     log, _, _ = imported(folder_with(tmp_path, trans=[row]))
     (credited,) = [event for event in events(log) if isinstance(event, MoneyCredited)]
+    (record,) = [record for record in records(log) if record.topic == "account.credited.v2"]
     assert credited.booking_date == date(1993, 2, 15)
-    assert (credited.counterparty, credited.reference) == ("YZ 30300313", "pension")
+    assert opened(log, record) == {"counterparty": "YZ 30300313", "reference": "pension"}
 
 
 def test_a_second_run_records_nothing(tmp_path: Path) -> None:

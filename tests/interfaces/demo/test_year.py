@@ -12,7 +12,6 @@ from application.vault import Vault
 from domain.account import (
     Account,
     MoneyCredited,
-    MoneyDebited,
     Movement,
     MovementKind,
     Status,
@@ -211,10 +210,11 @@ def test_loans_are_paid_declined_withdrawn_and_on_their_way(told: Told) -> None:
 
 def test_what_is_lent_is_spent_on_the_same_day(told: Told) -> None:
     lent = [e for e in told.all(MoneyCredited) if e.kind is MovementKind.LOAN]
-    spent = [e for e in told.all(MoneyDebited) if e.reference == "paid by a loan"]
+    asked = [one.command for one in commands(told.story)]
+    spent = [c for c in asked if getattr(c, "reference", None) == Unsealed(clear="paid by a loan")]
     assert lent
     assert Counter((e.amount, e.booking_date) for e in lent) == Counter(
-        (e.amount, e.booking_date) for e in spent
+        (c.amount, c.booking_date) for c in spent
     )
 
 
