@@ -5,7 +5,7 @@ right or a function that somebody adds tomorrow is looked for without anybody th
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from psycopg import Connection
@@ -21,8 +21,11 @@ _COMMENT: Final = re.compile(r"--[^\n]*")
 _TRIGGER: Final = re.compile(r"CREATE TRIGGER (\w+)\s[^;]*?\sON ledgertwin\.(\w+)")
 _ENABLED: Final = re.compile(r"ALTER TABLE ledgertwin\.(\w+) ENABLE ALWAYS TRIGGER (\w+)")
 _FUNCTION: Final = re.compile(
-    r"CREATE (?:OR REPLACE )?FUNCTION ledgertwin\.(\w+)\(.*?AS \$\$(.*?)\$\$", re.DOTALL
+    r"CREATE (?:OR REPLACE )?FUNCTION ledgertwin\.(\w+)"
+    r"\(.*?\)\s+RETURNS\s(.*?)\sAS \$\$(.*?)\$\$",
+    re.DOTALL,
 )
+_SETTING: Final = re.compile(r"^SET (\w+) = (.*)$", re.MULTILINE)
 _GRANT: Final = re.compile(
     r"(GRANT|REVOKE) ([A-Z, ]+?)(?: \(([\w,\s\"]+)\))? ON ((?:ledgertwin\.\w+,?\s+)+)"
     r"(?:TO|FROM) (\w+)"
@@ -34,7 +37,8 @@ Right = tuple[str, str, str]
 
 @value
 class Found:
-    """Triggers by table and name, with how they are enabled; rights; bodies of functions."""
+    """Triggers by table and name, with how they are enabled; rights; functions, with all that has
+    them do what they do."""
 
     triggers: Mapping[tuple[str, str], str]
     rights: frozenset[Right]
@@ -48,7 +52,9 @@ def expected() -> Found:
     functions: dict[str, str] = {}
     for migration in migrations():
         text = migration.sql.decode()
-        functions |= dict(_FUNCTION.findall(text))
+        for name, head, body in _FUNCTION.findall(text):
+            settings = ("=".join(setting) for setting in _SETTING.findall(head))
+            functions[name] = _made("SECURITY DEFINER" in head, settings, body)
         said = _COMMENT.sub("", text)
         triggers |= {(table, name): ORDINARY for name, table in _TRIGGER.findall(said)}
         triggers |= dict.fromkeys(_ENABLED.findall(said), ALWAYS)
@@ -75,14 +81,24 @@ def found(connection: Connection[Any]) -> Found:
         " WHERE c.relnamespace = 'ledgertwin'::regnamespace AND p.grantee <> c.relowner"
         ") AS granted LEFT JOIN pg_roles AS r ON r.oid = granted.grantee"
     ).fetchall()
-    functions = connection.execute(
-        "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'ledgertwin'::regnamespace"
-    ).fetchall()
+    functions: dict[str, str] = {}
+    for name, *how in connection.execute(
+        "SELECT proname, prosecdef, coalesce(proconfig, '{}'), prosrc FROM pg_proc"
+        " WHERE pronamespace = 'ledgertwin'::regnamespace ORDER BY oid"
+    ):
+        # Another one of that name, with other arguments, is something else that it does.
+        functions[name] = functions.get(name, "") + _made(*how)
     return Found(
         triggers={(table, name): enabled for table, name, enabled in triggers},
         rights=frozenset(rights),
-        functions=dict(functions),
+        functions=functions,
     )
+
+
+def _made(definer: bool, settings: Iterable[str], body: str) -> str:
+    """Whose rights it has, what is set while it runs, and what it does."""
+    said = sorted(re.sub(r"['\s]", "", setting) for setting in settings)
+    return "\n".join(["SECURITY DEFINER" if definer else "SECURITY INVOKER", *said, body])
 
 
 def _rights(privileges: str, columns: str, tables: str, role: str) -> Iterator[Right]:

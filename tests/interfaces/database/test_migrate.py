@@ -1,9 +1,11 @@
 """Migrations: applied once, in order, by one at a time, and refused where history differs."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from difflib import ndiff
 
 import psycopg
 import pytest
@@ -130,3 +132,26 @@ def _ask(url: str, *statements: str) -> object:
         row = cursor.fetchone()
     assert row is not None
     return row[0]
+
+
+FUNCTION = re.compile(
+    r"CREATE (?:OR REPLACE )?FUNCTION ledgertwin\.(\w+)(\(.*?AS \$\$.*?\$\$)", re.DOTALL
+)
+TAKEN_OUT = {
+    ("lock_log", "one_at_a_time"): ["LOCK TABLE ledgertwin.bank_events IN EXCLUSIVE MODE;"],
+    ("append", "one_at_a_time"): ["LOCK TABLE ledgertwin.bank_events IN EXCLUSIVE MODE;"],
+}
+"""What a migration takes out of a function that it makes again, because of which it does so."""
+
+
+def test_a_function_that_is_made_again_is_as_it_was_but_for_what_it_is_made_again_for() -> None:
+    """PostgreSQL has no other way to change one than to say all of it again, and whoever copies it
+    may lose a line: a lock, a refusal, a setting that keeps others' functions out."""
+    before: dict[str, list[str]] = {}
+    for migration in migrations():
+        for name, text in FUNCTION.findall(migration.sql.decode()):
+            lines = [line.strip() for line in text.splitlines()]
+            changes = ndiff(before.get(name, []), lines)
+            gone = [line.removeprefix("- ") for line in changes if line.startswith("- ")]
+            assert gone == TAKEN_OUT.get((name, migration.name), []), f"{name}, {migration.name}"
+            before[name] = lines
