@@ -14,6 +14,7 @@ import uvicorn
 from interfaces.app import create_app, new_hub
 from interfaces.garbage import spare_what_stays
 from interfaces.graphql_api.limits import BODY_BYTES
+from interfaces.http_transport import Answers
 from interfaces.live.transport import Sockets
 from interfaces.system import System
 from interfaces.telemetry import Telemetry
@@ -44,6 +45,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                http=Answers,
                 proxy_headers=False,  # nobody stands between, so nobody may say who asks
                 ws=Sockets,
                 ws_max_size=BODY_BYTES,
