@@ -173,13 +173,14 @@ _IN_SQL: Final = {
 
 
 def _conditions(filter: TransactionFilter | None, currency: str) -> tuple[Where, ...]:
-    given = filter or TransactionFilter()
+    if filter is None:
+        return ()
     asked = (
-        Where("kind", "in", tuple(given.kinds) if given.kinds else None),
-        Where("booking_date", ">=", given.booked_from),
-        Where("booking_date", "<=", given.booked_to),
-        Where("amount", "abs>=", _minor(given.min_amount, currency, "minAmount")),
-        Where("amount", "abs<=", _minor(given.max_amount, currency, "maxAmount")),
+        Where("kind", "in", tuple(filter.kinds) if filter.kinds else None),
+        Where("booking_date", ">=", filter.booked_from),
+        Where("booking_date", "<=", filter.booked_to),
+        Where("amount", "abs>=", _minor(filter.min_amount, currency, "minAmount")),
+        Where("amount", "abs<=", _minor(filter.max_amount, currency, "maxAmount")),
     )
     return tuple(condition for condition in asked if condition.value is not None)
 
