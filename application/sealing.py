@@ -225,7 +225,11 @@ class Sealer:
         """Say to those who read the database why nothing is sealed any more; None if all is well
         again."""
         with self._connect() as connection:
-            connection.execute("UPDATE ledgertwin.merkle_log SET broken = %s", [broken])
+            connection.execute(
+                "UPDATE ledgertwin.merkle_log SET broken = %(broken)s"
+                " WHERE broken IS DISTINCT FROM %(broken)s",
+                {"broken": broken},
+            )
 
 
 class Signer:

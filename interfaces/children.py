@@ -66,11 +66,11 @@ def run_child(work: Callable[[str, Settings, threading.Event], None]) -> None:
 def _supervise(module: str, url: str, settings: Settings, leaving: threading.Event) -> None:
     pause = 0.1
     while not leaving.is_set():
-        child = _start(module, url, settings)
-        lived = _watched(child, leaving)
-        if leaving.is_set():
-            _end(module, child)
-            return
+        with _start(module, url, settings) as child:
+            lived = _watched(child, leaving)
+            if leaving.is_set():
+                _end(module, child)
+                return
         logger.warning("the %s ended (%s); starting it again", _named(module), child.returncode)
         pause = 0.1 if lived > _LONG_LIFE else min(2 * pause, _LONGEST_PAUSE)
         leaving.wait(pause)

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from interfaces.berka.mapping import account_id, customer_id
+from interfaces.children import SEALER, WORKER
 from tests.interfaces.berka.folders import deposit, folder_with, withdrawal
 from tests.interfaces.cli.ledgertwin import (
     Ledgertwin,
@@ -293,25 +295,28 @@ def test_a_server_that_is_told_to_stop_leaves_no_process_behind(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
+def test_a_worker_and_a_sealer_that_die_are_started_again(tmp_path: Path) -> None:
     ledgertwin = Ledgertwin(tmp_path)
     with ledgertwin.started("serve", "--port", str(free_port())) as server:
-        read_until(server, "serves at")
-        wait_for(lambda: _workers(server.pid))
-        (worker,) = _workers(server.pid)
-        os.kill(worker, signal.SIGKILL)
-        wait_for(lambda: _workers(server.pid) not in ([], [worker]))
+        first = _both(server)
+        for child in first:
+            os.kill(child, signal.SIGKILL)
+        wait_for(lambda: len({*_helpers(server.pid)} - {*first}) == len(first))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_worker_does_not_outlive_a_server_that_is_killed(tmp_path: Path) -> None:
+def test_neither_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
     ledgertwin = Ledgertwin(tmp_path)
     with ledgertwin.started("serve", "--port", str(free_port())) as server:
-        read_until(server, "serves at")
-        wait_for(lambda: _workers(server.pid))
-        (worker,) = _workers(server.pid)
+        children = _both(server)
         server.kill()
-        wait_for(lambda: not _alive(worker))
+        wait_for(lambda: not any(_alive(child) for child in children))
+
+
+def _both(server: "subprocess.Popen[str]") -> list[int]:
+    read_until(server, "serves at")
+    wait_for(lambda: len(_helpers(server.pid)) == 2)
+    return _helpers(server.pid)
 
 
 def _runs_as_printed(said: str, command: str) -> str:
@@ -341,8 +346,12 @@ def _children(pid: int) -> list[int]:
     return [int(child) for path in found for child in path.read_text().split()]
 
 
-def _workers(pid: int) -> list[int]:
-    return [c for c in _children(pid) if b"interfaces.worker" in _command(c)]
+def _helpers(pid: int) -> list[int]:
+    return [
+        child
+        for child in _children(pid)
+        if any(module.encode() in _command(child) for module in (WORKER, SEALER))
+    ]
 
 
 def _command(pid: int) -> bytes:
