@@ -17,6 +17,14 @@ from uuid import UUID
 
 from domain.account import HolderRole
 from domain.aggregate import Aggregate, command, recorded_as
+from domain.consent import (
+    PURPOSES,
+    Processing,
+    ProcessingNotConsented,
+    Purpose,
+    PurposeMisspelt,
+    stopped,
+)
 from domain.personal import Personal, Retention, about
 from domain.refusal import AlreadyExists, NotFound, Refusal
 from domain.restriction import (
@@ -568,6 +576,10 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
     segment: Segment | None = None
     consents: Mapping[str, str] = field(default_factory=dict)
     """Purpose -> the version consented to."""
+    granted: Mapping[Purpose, date | None] = field(default_factory=dict)
+    """Of these, the purposes that something depends on, and the last day of each if it has one."""
+    withdrawn: frozenset[Purpose] = frozenset()
+    """Such purposes that were withdrawn, and not agreed to again."""
     restrictions: tuple[Restriction, ...] = ()
     accounts: Mapping[UUID, HolderRole] = field(default_factory=dict)
     closed_on: date | None = None
@@ -620,8 +632,11 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
             case AssignSegment(segment=segment, factors=factors):
                 if segment is self.segment:
                     raise NothingToChange
+                self.require_lawful(Processing.SEGMENTATION, date.max)
                 return [CustomerSegmentAssigned(segment=segment, factors=factors)]
             case GrantConsent():
+                if command.purpose not in PURPOSES and command.purpose.upper() in PURPOSES:
+                    raise PurposeMisspelt
                 if self.consents.get(command.purpose) == command.version:
                     raise ConsentAlreadyGranted
                 return [
@@ -683,10 +698,22 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
             case CustomerSegmentAssigned(segment=segment):
                 return changed(self, segment=segment)
             case ConsentGranted(purpose=purpose, version=version):
-                return changed(self, consents={**self.consents, purpose: version})
+                return changed(
+                    self,
+                    consents={**self.consents, purpose: version},
+                    granted={
+                        **self.granted,
+                        **{p: event.valid_until for p in Purpose if p == purpose},
+                    },
+                    withdrawn=self.withdrawn - {purpose},
+                )
             case ConsentWithdrawn(purpose=withdrawn):
-                left = {p: v for p, v in self.consents.items() if p != withdrawn}
-                return changed(self, consents=left)
+                return changed(
+                    self,
+                    consents={p: v for p, v in self.consents.items() if p != withdrawn},
+                    granted={p: until for p, until in self.granted.items() if p != withdrawn},
+                    withdrawn=self.withdrawn | {p for p in Purpose if p == withdrawn},
+                )
             case CustomerRestricted(restriction_id=restriction_id, direction=direction):
                 restriction = Restriction(restriction_id=restriction_id, direction=direction)
                 return changed(self, restrictions=(*self.restrictions, restriction))
@@ -726,6 +753,14 @@ class Customer(Aggregate[CustomerCommand, CustomerEvent]):
             raise KycIsExpired(valid_until=self.kyc_valid_until.isoformat())
         if self.restrictions:
             raise CustomerIsRestricted
+
+    def require_lawful(self, processing: Processing, on: date) -> None:
+        """His data may be used so, on that day."""
+        found = stopped(processing, self.granted, self.withdrawn, on)
+        if found is not None:
+            raise ProcessingNotConsented(
+                processing=processing, purpose=found.purpose, because=found.hindrance
+            )
 
     def require_offboarding(self) -> None:
         self.require_alive()

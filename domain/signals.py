@@ -18,6 +18,7 @@ from typing import Any, Final, Never, Self, assert_never, get_args
 from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate, command, recorded_as
+from domain.consent import Processing
 from domain.customer import CountryMalformed, Customer
 from domain.decision import Decision, History, deciding
 from domain.refusal import Refusal
@@ -140,6 +141,13 @@ class ChurnRisk:
 
 
 ExternalEvent = Login | Contact | BureauScore | CrmChange | LifeEvent | ChurnRisk
+
+NEEDS: Final[Mapping[type[Any], Processing]] = {
+    LifeEvent: Processing.LIFE_EVENTS,
+    ChurnRisk: Processing.CHURN_RISK,
+}
+"""What is taken only where the customer agrees to what is made of it. All else is what serving him,
+or the law, asks for."""
 
 
 @value
@@ -376,9 +384,14 @@ def _told_of(command: PushEvent, _: History) -> Iterator[UUID]:
 
 @deciding(PushEvent, _told_of, customer_id=Customer)
 def push_event(command: PushEvent, history: History) -> Decision:
-    history.state(Customer, command.customer_id).require_alive()
+    customer = history.state(Customer, command.customer_id)
+    customer.require_alive()
     stream_id = signals_of(command.customer_id)
-    return [(stream_id, history.state(CustomerSignals, stream_id).take(command))]
+    events = history.state(CustomerSignals, stream_id).take(command)
+    processing = NEEDS.get(type(command.event))
+    if events and processing is not None:
+        customer.require_lawful(processing, command.occurred_at.astimezone(UTC).date())
+    return [(stream_id, events)]
 
 
 def _report(command: PushEvent) -> Report:

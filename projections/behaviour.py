@@ -24,6 +24,8 @@ from domain.account import (
     Movement,
     MovementReversed,
 )
+from domain.consent import LAWFUL, Processing
+from domain.customer import ConsentGranted, ConsentWithdrawn
 from domain.postings import customer_leg
 from domain.recorded import Recorded
 from domain.spending import CardAuthorizationApproved, spending_of
@@ -151,76 +153,119 @@ def _initiated(event: Movement) -> bool:
 
 
 @value
-class Spending:
-    """What one customer was allowed to spend with cards on one account, as it was first approved:
-    by category of merchant (ISO 18245), by hour of the day and by day of the week, Monday first
-    (UTC). `total` is of all."""
+class Pattern:
+    """What was allowed to be spent with cards in one currency, as it was first approved: by
+    category of merchant (ISO 18245), by hour of the day and by day of the week, Monday first (UTC).
+    `total` is of all."""
 
-    account_id: UUID
-    customer_id: UUID
-    currency: str
     total: Spent
     categories: Mapping[str, Spent]
     hours: tuple[Spent, ...]
     weekdays: tuple[Spent, ...]
     first_at: datetime
     last_at: datetime
+
+
+@value
+class Spending:
+    """What one customer's cards are used for, by currency: of what was spent while he agreed to
+    have such patterns made, since he last began to. `until` is the last day of that, if it has one.
+
+    That a card was used at all, when last and on which `accounts`, is kept whatever he agrees to:
+    who uses a card is not dormant.
+    """
+
+    customer_id: UUID
+    agreed: bool
+    until: date | None
+    patterns: Mapping[str, Pattern]
+    accounts: tuple[UUID, ...]
+    last_at: datetime | None
     position: int
 
 
 class Spendings(Document[Spending]):
+    """No pattern is made of what is spent while the customer does not agree (see consent.py), and
+    those that were made are forgotten when he withdraws."""
+
     name = "spendings"
     row = Spending
-    key = ("account_id", "customer_id")
-    events = (CardAuthorizationApproved,)
-    indexes = (("customer_id", "account_id"),)
+    key = ("customer_id",)
+    events = (CardAuthorizationApproved, ConsentGranted, ConsentWithdrawn)
 
     def streams(self, row: Spending) -> Sequence[UUID]:
-        return (spending_of(row.account_id),)
+        return (row.customer_id, *map(spending_of, row.accounts))
 
     def keys(self, recorded: Recorded) -> Sequence[Key]:
         """Whoever only asks whether a card is good spends nothing."""
-        event: CardAuthorizationApproved = recorded.event
-        attempt = event.attempt
-        return ((attempt.account_id, attempt.customer_id),) if event.amount.minor else ()
+        event: CardAuthorizationApproved | ConsentGranted | ConsentWithdrawn = recorded.event
+        if isinstance(event, CardAuthorizationApproved):
+            return ((event.attempt.customer_id,),) if event.amount.minor else ()
+        return ((recorded.stream_id,),) if event.purpose in _NEEDED else ()
 
     def fold(self, row: Spending | None, recorded: Recorded, key: Key) -> Spending:
-        event: CardAuthorizationApproved = recorded.event
-        at, minor = event.attempt.occurred_at.astimezone(UTC), event.amount.minor
-        known = row or _unspent(event, recorded)
-        mcc = event.attempt.merchant.mcc
-        return changed(
-            known,
-            total=_more(known.total, minor),
-            categories={
-                **known.categories,
-                mcc: _more(known.categories.get(mcc, NOT_SPENT), minor),
-            },
-            hours=_counted(known.hours, at.hour, minor),
-            weekdays=_counted(known.weekdays, at.weekday(), minor),
-            first_at=min(known.first_at, at),
-            last_at=max(known.last_at, at),
-            position=recorded.position,
-        )
+        event: CardAuthorizationApproved | ConsentGranted | ConsentWithdrawn = recorded.event
+        known = changed(row or _nothing_spent(key), position=recorded.position)
+        match event:
+            case ConsentGranted(valid_until=until):
+                return changed(known, agreed=True, until=until)
+            case ConsentWithdrawn():
+                return changed(known, agreed=False, until=None, patterns={})
+            case CardAuthorizationApproved():
+                return _spent(known, event)
+            case _:
+                assert_never(event)
 
 
 SPENDINGS: Final = Spendings()
 
+_NEEDED: Final = LAWFUL[Processing.SPENDING_PATTERN].purposes
+assert len(_NEEDED) == 1, "of several, a row would have to know each"
 
-def _unspent(event: CardAuthorizationApproved, recorded: Recorded) -> Spending:
-    attempt = event.attempt
-    at = attempt.occurred_at.astimezone(UTC)
+
+def _nothing_spent(key: Key) -> Spending:
+    (customer_id,) = key
     return Spending(
-        account_id=attempt.account_id,
-        customer_id=attempt.customer_id,
-        currency=event.amount.currency,
+        customer_id=customer_id,
+        agreed=False,
+        until=None,
+        patterns={},
+        accounts=(),
+        last_at=None,
+        position=0,
+    )
+
+
+def _spent(row: Spending, event: CardAuthorizationApproved) -> Spending:
+    at, account_id = event.attempt.occurred_at.astimezone(UTC), event.attempt.account_id
+    used = changed(
+        row,
+        accounts=row.accounts if account_id in row.accounts else (*row.accounts, account_id),
+        last_at=at if row.last_at is None else max(row.last_at, at),
+    )
+    if not row.agreed or (row.until is not None and at.date() > row.until):
+        return used
+    minor, mcc, currency = event.amount.minor, event.attempt.merchant.mcc, event.amount.currency
+    known = row.patterns.get(currency) or _unspent(at)
+    pattern = Pattern(
+        total=_more(known.total, minor),
+        categories={**known.categories, mcc: _more(known.categories.get(mcc, NOT_SPENT), minor)},
+        hours=_counted(known.hours, at.hour, minor),
+        weekdays=_counted(known.weekdays, at.weekday(), minor),
+        first_at=min(known.first_at, at),
+        last_at=max(known.last_at, at),
+    )
+    return changed(used, patterns={**row.patterns, currency: pattern})
+
+
+def _unspent(at: datetime) -> Pattern:
+    return Pattern(
         total=NOT_SPENT,
         categories={},
         hours=(NOT_SPENT,) * HOURS,
         weekdays=(NOT_SPENT,) * WEEKDAYS,
         first_at=at,
         last_at=at,
-        position=recorded.position,
     )
 
 

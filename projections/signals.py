@@ -4,13 +4,15 @@ What comes to a sum or to "the latest" goes by when things happened, not by when
 the same signals in any order come to the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import date, datetime
 from enum import Enum
 from typing import Any, Final, TypeVar, assert_never, get_args
 from uuid import UUID
 
+from domain.consent import Processing, resting_on
+from domain.customer import ConsentWithdrawn
 from domain.recorded import Recorded
 from domain.signals import (
     BureauScore,
@@ -185,19 +187,26 @@ class Engagement:
 
 
 class Engagements(Document[Engagement]):
+    """What rests on a consent that is withdrawn is forgotten (see consent.py)."""
+
     name = "engagements"
     row = Engagement
     key = ("customer_id",)
-    events = get_args(SignalEvent)
+    events = (*get_args(SignalEvent), ConsentWithdrawn)
 
     def streams(self, row: Engagement) -> Sequence[UUID]:
-        return (signals_of(row.customer_id),)
+        return (signals_of(row.customer_id), row.customer_id)
 
     def keys(self, recorded: Recorded) -> Sequence[Key]:
-        event: SignalEvent = recorded.event
+        event: SignalEvent | ConsentWithdrawn = recorded.event
+        if isinstance(event, ConsentWithdrawn):
+            return ((recorded.stream_id,),)
         return ((event.report.customer_id,),)
 
-    def fold(self, row: Engagement | None, recorded: Recorded, key: Key) -> Engagement:
+    def fold(self, row: Engagement | None, recorded: Recorded, key: Key) -> Engagement | None:
+        if isinstance(recorded.event, ConsentWithdrawn):
+            ended = resting_on(recorded.event.purpose)
+            return row and _forgotten(row, ended, recorded) if ended else row
         known = row or _nothing(recorded)
         return changed(
             known,
@@ -209,6 +218,15 @@ class Engagements(Document[Engagement]):
 
 
 ENGAGEMENTS: Final = Engagements()
+
+
+def _forgotten(row: Engagement, ended: Collection[Processing], recorded: Recorded) -> Engagement:
+    return changed(
+        row,
+        churn=None if Processing.CHURN_RISK in ended else row.churn,
+        life_events=() if Processing.LIFE_EVENTS in ended else row.life_events,
+        position=recorded.position,
+    )
 
 
 def _nothing(recorded: Recorded) -> Engagement:

@@ -44,7 +44,13 @@ from domain.card import (
     PinSet,
     PinUnblocked,
 )
-from domain.customer import CustomerClosed, CustomerOffboardingStarted
+from domain.customer import (
+    ConsentGranted,
+    ConsentWithdrawn,
+    CustomerClosed,
+    CustomerOffboardingStarted,
+    CustomerSegmentAssigned,
+)
 from domain.money import Money
 from domain.overdraft import OverdraftApproved, OverdraftDeclined, OverdraftProposed
 from domain.postings import GL, Side
@@ -55,6 +61,7 @@ from domain.risk.update import (
     RiskUpdateFoundNeedless,
     RiskUpdateRequested,
 )
+from domain.signals import ChurnRiskReported, LifeEventReported
 from domain.spending import (
     CardAuthorizationApproved,
     CardAuthorizationChallenged,
@@ -235,6 +242,8 @@ class Auditor:
         """By artefact, in the order of training."""
         self.champions: list[str] = []
         """Who has a role."""
+        self.agreed: dict[tuple[UUID, str], bool] = {}
+        """What customers said last of each purpose: that they agree, or no more."""
         self.proposals: dict[UUID, tuple[UUID, int, str]] = {}
         """Overdrafts to be decided on: of which account, how much, and who has proposed them."""
         self.granted: dict[UUID, int] = {}
@@ -816,6 +825,17 @@ class Auditor:
                 self.leaving.add(stream_id)
             case CustomerClosed():
                 self.leaving.remove(stream_id)
+            case ConsentGranted(purpose=purpose):
+                self.agreed[stream_id, purpose] = True
+            case ConsentWithdrawn(purpose=purpose):
+                self.agreed[stream_id, purpose] = False
+            case LifeEventReported(report=report):
+                assert self.agreed.get((report.customer_id, "PROFILING"))
+            case ChurnRiskReported(report=report):
+                assert self.agreed.get((report.customer_id, "PROFILING"))
+                assert self.agreed.get((report.customer_id, "MARKETING"))
+            case CustomerSegmentAssigned():
+                assert self.agreed.get((stream_id, "MARKETING")) is not False
             case OverdraftProposed(account_id=account_id, limit=limit, maker=maker):
                 self.proposals[stream_id] = (account_id, limit.minor, maker)
             case OverdraftApproved(approver=approver):

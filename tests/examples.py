@@ -10,8 +10,10 @@ from domain.account import (
     HolderRole,
     Product,
 )
+from domain.consent import Purpose
 from domain.customer import (
     AccountLinked,
+    ConsentGranted,
     CustomerEvent,
     CustomerKind,
     CustomerRegistered,
@@ -79,6 +81,12 @@ APPROVED = KycApproved(tier=2, valid_until=VALID_UNTIL, reviewer="officer", on=O
 def active(customer: UUID = ADA) -> tuple[CustomerEvent, ...]:
     """A customer whom the bank knows well enough until VALID_UNTIL."""
     return (registered(customer), EVIDENCE_SUBMITTED, APPROVED)
+
+
+AGREEING = tuple(
+    ConsentGranted(purpose=purpose, version="1", granted_on=OPENING_DAY) for purpose in Purpose
+)
+"""What a customer says who lets the bank make something of what it knows of him."""
 
 
 def owning(*accounts: UUID) -> tuple[CustomerEvent, ...]:

@@ -82,15 +82,18 @@ from domain.card import (
     UnblockPin,
     UnfreezeCard,
 )
+from domain.consent import Purpose
 from domain.customer import (
     ApproveKyc,
     AssignSegment,
     CustomerKind,
+    GrantConsent,
     LiftLegalHold,
     OffboardCustomer,
     PlaceLegalHold,
     RegisterCustomer,
     SubmitKycEvidence,
+    WithdrawConsent,
 )
 from domain.day_end import CloseDay
 from domain.disclosure import DiscloseData
@@ -590,7 +593,18 @@ class LoanLaws(Laws):
 
 
 class LawsAround(Laws):
-    """Asked for what happens beside accounts and cards."""
+    """Asked for what happens beside accounts and cards, some of which a customer must agree to."""
+
+    @initialize(funds=st.integers(100_00, 1_000_00))
+    def a_bank_is_founded(self, funds: int) -> None:
+        """And a customer lets it make something of what it knows of him."""
+        super().a_bank_is_founded(funds)
+        for purpose in Purpose:
+            self.ask(
+                GrantConsent(
+                    customer_id=CUSTOMERS[0], purpose=purpose, version="1", granted_on=FIRST_DAY
+                )
+            )
 
 
 class ErasureLaws(Laws):
@@ -641,7 +655,7 @@ for _machine, _asked in (
     ),
     (CardLaws, BY_CARD),
     (QuietLaws, WITHOUT_MONEY),
-    (LawsAround, (*AROUND, *RATING_ANEW[1:] * 2)),
+    (LawsAround, (*AROUND, *RATING_ANEW[1:] * 2, GrantConsent, WithdrawConsent)),
     (BranchLaws, AT_A_BRANCH),
     (ErasureLaws, (*ERASING * 2, OffboardCustomer, CloseCustomer)),
     (

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Final
 from uuid import UUID
 
+from domain.consent import Purpose
 from domain.customer import (
     AssignSegment,
     ChangeRiskRating,
@@ -19,6 +20,7 @@ from domain.customer import (
     RiskRating,
     Segment,
     UpdateContact,
+    WithdrawConsent,
 )
 from domain.personal import Unsealed
 from domain.signals import (
@@ -54,8 +56,11 @@ FALLEN: Final = 24
 RATED: Final = 5
 """Every so many customers nobody has rated yet."""
 
-AGREES: Final = 6
-"""Every so many customers have agreed to be looked at more closely."""
+DECLINES: Final = 7
+"""Every so many customers do not agree that anything is made of what they do."""
+TIRES: Final = 11
+"""Every so many withdraw that in the summer."""
+TIRED_ON: Final = date(2025, 8, 18)
 
 TURNS: Final[Mapping[date, tuple[int, LifeEventKind, float]]] = {
     date(2025, 2, 14): (1, LifeEventKind.MARRIAGE, 1.0),
@@ -84,6 +89,8 @@ class Signals:
         self._people = people
         self._customers = customers
         self._told = 0
+        self._willing: set[int] = set()
+        """Who lets the bank make something of what it knows of him."""
 
     def begin(self, on: date) -> None:
         """What is noted of those who have just arrived."""
@@ -99,12 +106,14 @@ class Signals:
             if person.number % 2:
                 phone = Unsealed(clear=_phone(person))
                 self._note(UpdateContact(customer_id=customer_id, phone=phone))
-            if person.number % AGREES == 1:
-                self._note(
-                    GrantConsent(
-                        customer_id=customer_id, purpose="profiling", version="1", granted_on=on
+            if person.kind is CustomerKind.PERSON and person.number % DECLINES:
+                self._willing.add(person.number)
+                for purpose in Purpose:
+                    self._note(
+                        GrantConsent(
+                            customer_id=customer_id, purpose=purpose, version="1", granted_on=on
+                        )
                     )
-                )
 
     def passes(self, day: date) -> None:
         for person in self._persons():
@@ -114,10 +123,7 @@ class Signals:
                 topic = self._random.choice(TOPICS)
                 called = Contact(channel=self._random.choice(_BY_HAND), topic=topic)
                 self._tell(person, "call-centre", self._at(day), called)
-        if day in TURNS:
-            number, kind, confidence = TURNS[day]
-            person = self._people[number - 1]
-            self._tell(person, "crm", self._at(day), LifeEvent(kind=kind), confidence)
+        self._lives(day)
         if day.day == 3 and day.month in BUREAU_MONTHS:
             self._scores(day)
         if day.day == 5 and day.month % 3 == 0:
@@ -163,7 +169,31 @@ class Signals:
             if person.number % 3 == 1:
                 probability = round(self._random.betavariate(2, 18), 3)
                 risk = ChurnRisk(probability=probability, horizon_days=90, model="CHURN_2025")
-                self._tell(person, "churn-model", self._at(day), risk)
+                at = self._at(day)
+                if person.number in self._willing:
+                    self._tell(person, "churn-model", at, risk)
+
+    def _lives(self, day: date) -> None:
+        if day == TIRED_ON:
+            self._tire(day)
+        if day in TURNS:
+            number, kind, confidence = TURNS[day]
+            assert number in self._willing
+            person = self._people[number - 1]
+            self._tell(person, "crm", self._at(day), LifeEvent(kind=kind), confidence)
+
+    def _tire(self, day: date) -> None:
+        """Some think better of it: from here on nothing is made of what they do."""
+        for person in self._persons():
+            if person.number % TIRES == 0 and person.number in self._willing:
+                self._willing.remove(person.number)
+                withdrawn = WithdrawConsent(
+                    customer_id=self._customers[person.number],
+                    purpose=Purpose.PROFILING,
+                    version="1",
+                    withdrawn_on=day,
+                )
+                self._note(withdrawn)
 
     def _languages(self, day: date) -> None:
         for person in self._persons():

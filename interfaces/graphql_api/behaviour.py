@@ -5,8 +5,8 @@ customer, what has grown old) is reckoned when it is asked for, of the day that 
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from uuid import UUID
@@ -17,9 +17,11 @@ from strawberry.utils.str_converters import to_camel_case
 
 from domain import completeness
 from domain.account import DORMANT_AFTER, HolderRole
+from domain.consent import Processing
 from domain.signals import LifeEventKind, ServiceChannel, SignalKind, signals_of
 from domain.value import changed
 from interfaces.access.masking import Policy
+from interfaces.graphql_api.consents import not_done, today
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.errors import BadUserInput
 from interfaces.graphql_api.fields import After, First, field
@@ -33,7 +35,6 @@ from projections.balance import BALANCES
 from projections.behaviour import ACCOUNT_FLOWS, MONTHS_KEPT, SPENDINGS, Spent
 from projections.customers import CUSTOMERS, CustomerTwin
 from projections.loans import GUARANTEES, LOANS
-from projections.moment import Moment
 from projections.read_models import Snapshot, Where
 from projections.signals import CUSTOMER_SIGNALS, ENGAGEMENTS, CustomerSignal, Engagement
 from projections.transactions import TRANSACTIONS, Transaction
@@ -81,6 +82,18 @@ class Signal:
             position=Position(row.position),
             event=EventRef(stream_id=signals_of(row.customer_id), version=row.version),
         )
+
+
+_PROCESSED: Final = {
+    SignalKind.LIFE_EVENT: Processing.LIFE_EVENTS,
+    SignalKind.CHURN_RISK: Processing.CHURN_RISK,
+}
+
+
+async def _withheld(context: Context, customer_id: UUID, kind: SignalKind) -> bool:
+    """Whether it is not shown, as the customer does not agree to what is made of it."""
+    made = _PROCESSED.get(kind)
+    return made is not None and await not_done(context, customer_id, made) is not None
 
 
 # --- behaviour ------------------------------------------------------------------------------------
@@ -169,38 +182,25 @@ class SpendingPattern:
     last_at: datetime = strawberry.field(description="When a card was last used so.")
 
     @classmethod
-    def of(cls, rows: Sequence[behaviour.Spending]) -> Self:
-        """Of accounts in one currency together."""
-        currency = rows[0].currency
-        categories: dict[str, list[Spent]] = defaultdict(list)
-        for row in rows:
-            for mcc, spent in row.categories.items():
-                categories[mcc].append(spent)
-        summed = {mcc: _summed(spent) for mcc, spent in categories.items()}
-        largest = sorted(summed.items(), key=lambda item: (-item[1][1], item[0]))
+    def of(cls, pattern: behaviour.Pattern, currency: str) -> Self:
+        largest = sorted(pattern.categories.items(), key=lambda item: (-item[1][1], item[0]))
 
         def shown(spent: Spent) -> dict[str, Any]:
             return {"count": spent[0], "amount": MoneyShown.of(spent[1], currency)}
 
-        hours = enumerate(zip(*(row.hours for row in rows), strict=True))
-        weekdays = enumerate(zip(*(row.weekdays for row in rows), strict=True), start=1)
         return cls(
-            **shown(_summed(row.total for row in rows)),
+            **shown(pattern.total),
             by_category=[CategorySpending(mcc=mcc, **shown(spent)) for mcc, spent in largest],
-            by_hour=[HourSpending(hour=hour, **shown(_summed(spent))) for hour, spent in hours],
-            by_weekday=[
-                WeekdaySpending(weekday=day, **shown(_summed(spent))) for day, spent in weekdays
+            by_hour=[
+                HourSpending(hour=hour, **shown(spent)) for hour, spent in enumerate(pattern.hours)
             ],
-            first_at=min(row.first_at for row in rows),
-            last_at=max(row.last_at for row in rows),
+            by_weekday=[
+                WeekdaySpending(weekday=day, **shown(spent))
+                for day, spent in enumerate(pattern.weekdays, start=1)
+            ],
+            first_at=pattern.first_at,
+            last_at=pattern.last_at,
         )
-
-
-def _summed(spent: Iterable[Spent]) -> Spent:
-    count = minor = 0
-    for times, amount in spent:
-        count, minor = count + times, minor + amount
-    return count, minor
 
 
 @strawberry.type(
@@ -269,9 +269,12 @@ class Behaviour:
             for bureau, scored in sorted(known.scores.items() if known else ())
         ]
 
-    @field("How likely it is to leave; null if nobody has said.")
+    @field(
+        "How likely it is to leave; null if nobody has said, or it does not agree to that: see "
+        "`processing` of the customer."
+    )
     async def churn_risk(self, info: Info) -> ChurnRisk | None:
-        known = await self._engagement(info)
+        known = await self._engagement(info, Processing.CHURN_RISK)
         churn = known.churn if known else None
         if churn is None:
             return None
@@ -283,9 +286,12 @@ class Behaviour:
             occurred_at=churn.occurred_at,
         )
 
-    @field(f"What has changed in its life, the newest first: the last {signals.LIFE_EVENTS_KEPT}.")
+    @field(
+        f"What has changed in its life, the newest first: the last {signals.LIFE_EVENTS_KEPT}. "
+        "Nothing, if it does not agree to that."
+    )
     async def life_events(self, info: Info) -> list[LifeEvent]:
-        known = await self._engagement(info)
+        known = await self._engagement(info, Processing.LIFE_EVENTS)
         return [
             LifeEvent(
                 kind=lived.kind,
@@ -308,12 +314,18 @@ class Behaviour:
             for topic, noted in sorted(known.topics.items() if known else ())
         ]
 
-    @field("What its cards were used for: one for each currency, in the order of their codes.")
+    @field(
+        "What its cards were used for since it agrees to that: one for each currency, in the order "
+        "of their codes. Nothing, if it does not."
+    )
     async def spending(self, info: Info) -> list[SpendingPattern]:
-        by_currency: dict[str, list[behaviour.Spending]] = defaultdict(list)
-        for row in await self._spendings(info):
-            by_currency[row.currency].append(row)
-        return [SpendingPattern.of(by_currency[currency]) for currency in sorted(by_currency)]
+        row = await info.context.row(SPENDINGS, self.customer_id)
+        if row is None or await not_done(
+            info.context, self.customer_id, Processing.SPENDING_PATTERN
+        ):
+            return []
+        patterns = sorted(row.patterns.items())
+        return [SpendingPattern.of(pattern, currency) for currency, pattern in patterns]
 
     @field(
         "What came in and went out each month, the latest month last: of months to its newest "
@@ -337,22 +349,22 @@ class Behaviour:
         context = info.context
         known = await self._engagement(info)
         active = [known.active_at.date()] if known and known.active_at else []
-        active += [row.last_at.date() for row in await self._spendings(info)]
+        spending = await context.row(SPENDINGS, self.customer_id)
+        active += [spending.last_at.date()] if spending and spending.last_at else []
         flows = await _flows(context, self.customer_id)
         active += [flow.initiated_on for flow in flows if flow.initiated_on is not None]
         last = max(active, default=None)
         row = await context.row(CUSTOMERS, self.customer_id)
         assert row is not None
-        days = max((await _today(context) - (last or row.registered_on)).days, 0)
+        days = max((await today(context) - (last or row.registered_on)).days, 0)
         return Dormancy(last_active_on=last, days=days, dormant=days >= DORMANT_AFTER.days)
 
-    async def _engagement(self, info: Info) -> Engagement | None:
-        return await info.context.row(ENGAGEMENTS, self.customer_id)
-
-    async def _spendings(self, info: Info) -> Sequence[behaviour.Spending]:
-        now = await info.context.snapshot()
-        page = await now.page_of(SPENDINGS, "customer_id", self.customer_id, first=ROWS_OF_ONE)
-        return page.rows
+    async def _engagement(self, info: Info, made: Processing | None = None) -> Engagement | None:
+        """What was told; None if what is `made` of it may not be."""
+        context = info.context
+        if made is not None and await not_done(context, self.customer_id, made):
+            return None
+        return await context.row(ENGAGEMENTS, self.customer_id)
 
 
 async def _flows(context: Context, customer_id: UUID) -> Sequence[behaviour.AccountFlow]:
@@ -360,16 +372,6 @@ async def _flows(context: Context, customer_id: UUID) -> Sequence[behaviour.Acco
     now = await context.snapshot()
     page = await now.page_of(ACCOUNT_FLOWS, "customer_id", customer_id, first=ROWS_OF_ONE)
     return page.rows
-
-
-async def _today(context: Context) -> date:
-    """The day that an answer is of: today, or that of the moment that it shows."""
-    now = await context.snapshot()
-    if isinstance(now, Moment):
-        at = now.stand.effective_at or now.stand.recorded_at
-        if at is not None:
-            return at.astimezone(UTC).date()
-    return context.clock().astimezone(UTC).date()
 
 
 async def _cash_flow(
@@ -584,7 +586,10 @@ async def _guarantees(context: Context, customer_id: UUID) -> list[_Ordered]:
 
 
 async def _counterparties(context: Context, customer: CustomerTwin) -> list[_Ordered]:
-    """With whom it deals regularly, on accounts that it owns; with itself nobody deals."""
+    """With whom it deals regularly, on accounts that it owns; with itself nobody deals. Nobody, if
+    it does not agree to have that found out."""
+    if await not_done(context, customer.customer_id, Processing.REGULAR_COUNTERPARTIES):
+        return []
     now = await context.snapshot()
     flows = await _flows(context, customer.customer_id)
     moved: dict[str, list[Transaction]] = defaultdict(list)
@@ -695,7 +700,10 @@ class Behaving:
     if TYPE_CHECKING:
         uuid: UUID  # the customer's own
 
-    @field("What sources outside have told of it, the last that was told first.")
+    @field(
+        "What sources outside have told of it, the last that was told first; less what it does not "
+        "agree to, see `processing`."
+    )
     async def signals(
         self,
         info: Info,
@@ -705,12 +713,15 @@ class Behaving:
             SignalKind | None, strawberry.argument(description="Only of this kind.")
         ] = None,
     ) -> Connection[Signal]:
+        context = info.context
+        told = {one for one in SignalKind if not await _withheld(context, self.uuid, one)}
+        shown = told if kind is None else told & {kind}
         return await newest(
-            info.context,
-            Cursors(info.context, "signals", self.uuid, kind),
+            context,
+            Cursors(context, "signals", self.uuid, kind),
             CUSTOMER_SIGNALS,
             Signal.of,
-            [] if kind is None else [Where("kind", "=", kind)],
+            [] if shown == {*SignalKind} else [Where("kind", "in", tuple(sorted(shown)))],
             of=("customer_id", self.uuid),
             first=first,
             after=after,
@@ -742,7 +753,7 @@ class Behaving:
         row = await context.row(CUSTOMERS, self.uuid)
         assert row is not None
         told = await context.row(ENGAGEMENTS, self.uuid) is not None
-        found = completeness.completeness(_known(row, told=told), await _today(context))
+        found = completeness.completeness(_known(row, told=told), await today(context))
         return Completeness(
             score=found.score,
             target=found.target,

@@ -46,6 +46,7 @@ from interfaces.graphql_api.answers import Answer, Showing
 from interfaces.graphql_api.authorizations import Authorization, authorizations_of
 from interfaces.graphql_api.behaviour import Behaving
 from interfaces.graphql_api.branches import WithVisits
+from interfaces.graphql_api.consents import WithProcessing
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.directives import FOR_READERS
 from interfaces.graphql_api.enums import CustomerKind, CustomerStatus, RiskRating, Segment
@@ -111,7 +112,15 @@ class CustomerRestriction:
     description="A person or a business that the bank deals with.", directives=FOR_READERS
 )
 class Customer(
-    Behaving, WithHistory, WithReads, WithLoans, WithVisits, WithErasures, WithAccess, Node
+    Behaving,
+    WithProcessing,
+    WithHistory,
+    WithReads,
+    WithLoans,
+    WithVisits,
+    WithErasures,
+    WithAccess,
+    Node,
 ):
     uuid: UUID = strawberry.field(description="Its plain id, as in the log.")
     version: int = strawberry.field(description="How many events its stream has.")

@@ -41,7 +41,7 @@ from domain.signals import (
     signals_of,
     told,
 )
-from tests.examples import ADA, BOB, DAY, NOBODY_KNOWN, active, registered
+from tests.examples import ADA, AGREEING, BOB, DAY, NOBODY_KNOWN, active, registered
 from tests.scenario import InMemoryHistory, given, on
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -116,7 +116,7 @@ def test_how_sure_a_source_is_stands_with_what_it_told() -> None:
     said = LifeEvent(kind=LifeEventKind.CHILD_BORN)
     unsure = replace(PUSH, event=said, confidence=0.7)
     reported = LifeEventReported(report=replace(REPORT, confidence=0.7), life_event=said)
-    given(on(ADA, *active())).when(unsure).then(on(signals_of(ADA), reported))
+    given(on(ADA, *active(), *AGREEING)).when(unsure).then(on(signals_of(ADA), reported))
 
 
 @pytest.mark.parametrize("source", ["", "The App", "app ", "-app", "a" * 65, "app\n"])
@@ -185,7 +185,7 @@ deliveries = st.lists(
 
 def delivered(told_of: Sequence[tuple[str, int, int]]) -> InMemoryHistory:
     history = InMemoryHistory()
-    history.write(ADA, active(), uuid4())
+    history.write(ADA, (*active(), *AGREEING), uuid4())
     for source, number, kind in told_of:
         push = PushEvent(
             customer_id=ADA,

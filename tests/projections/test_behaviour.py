@@ -1,6 +1,7 @@
 """What comes in, goes out and is paid by card, each figure beside another way to it."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,9 @@ from domain.account import (
     FeeWaived,
 )
 from domain.account import MovementKind as Kind
+from domain.customer import ConsentGranted, ConsentWithdrawn
 from domain.postings import GL, transfer_postings
+from domain.recorded import Recorded
 from domain.spending import CardAuthorizationApproved
 from domain.value import changed
 from projections.behaviour import ACCOUNT_FLOWS, MONTHS_KEPT, SPENDINGS, AccountFlow, month_of
@@ -143,25 +146,89 @@ def test_many_records_at_once_fold_to_the_same_as_one_after_the_other(
 # --- what cards are used for ----------------------------------------------------------------------
 
 
+def said(event: Any) -> Recorded:
+    """What the owner of the cards says of a purpose."""
+    return changed(recorded(ADA, event)[0], stream_id=ADA)
+
+
+def placed(records: Sequence[Recorded], among: Mapping[int, Any]) -> Sequence[Recorded]:
+    """A chronicle with what was said at some places of it, in the order of the log."""
+    story = [
+        one
+        for place, record in enumerate(records)
+        for one in (*([said(among[place])] if place in among else ()), record)
+    ]
+    return [changed(one, position=n) for n, one in enumerate(story, start=1)]
+
+
+AGREED = ConsentGranted(purpose="PROFILING", version="1", granted_on=DAY)
+NO_MORE = ConsentWithdrawn(purpose="PROFILING", version="1", withdrawn_on=DAY)
+
+
+def used(records: Sequence[Recorded]) -> Sequence[CardAuthorizationApproved]:
+    return [
+        r.event
+        for r in records
+        if isinstance(r.event, CardAuthorizationApproved) and r.event.amount.minor
+    ]
+
+
 @given(card_chronicles())
 def test_spending_adds_up_to_what_was_approved_whichever_way_it_is_cut(
     chronicle: Chronicle,
 ) -> None:
-    approved = [
-        r.event
-        for r in chronicle.records
-        if isinstance(r.event, CardAuthorizationApproved) and r.event.amount.minor
-    ]
-    rows = fold_records(SPENDINGS, chronicle.records)
-    assert rows.keys() == {(e.attempt.account_id, e.attempt.customer_id) for e in approved}
-    for row in rows.values():
+    records = placed(chronicle.records, {0: AGREED})
+    approved = used(records)
+    row = fold_records(SPENDINGS, records)[ADA,]
+    assert row.last_at == max((e.attempt.occurred_at for e in approved), default=None)
+    assert row.patterns.keys() == {e.amount.currency for e in approved}
+    for pattern in row.patterns.values():
         total = len(approved), sum(event.amount.minor for event in approved)
-        assert row.total == total
-        for cut in (row.categories.values(), row.hours, row.weekdays):
+        assert pattern.total == total
+        for cut in (pattern.categories.values(), pattern.hours, pattern.weekdays):
             assert (sum(n for n, _ in cut), sum(minor for _, minor in cut)) == total
-        for hour, (count, _) in enumerate(row.hours):
+        for hour, (count, _) in enumerate(pattern.hours):
             assert count == sum(e.attempt.occurred_at.hour == hour for e in approved)
-        assert row.last_at == max(event.attempt.occurred_at for event in approved)
+        assert pattern.last_at == max(event.attempt.occurred_at for event in approved)
+
+
+@given(card_chronicles(), st.dictionaries(st.integers(0, 60), st.booleans(), max_size=6))
+def test_a_pattern_is_of_what_was_spent_while_the_customer_agreed_since_he_last_began_to(
+    chronicle: Chronicle, words: dict[int, bool]
+) -> None:
+    among = {place: AGREED if agrees else NO_MORE for place, agrees in words.items()}
+    records = placed(chronicle.records, among)
+
+    rows = fold_records(SPENDINGS, records)
+
+    agrees, counted = False, list[CardAuthorizationApproved]()
+    for record in records:
+        if isinstance(record.event, ConsentGranted | ConsentWithdrawn):
+            agrees = isinstance(record.event, ConsentGranted)
+            counted = counted if agrees else []
+        counted += used([record]) if agrees else []
+    patterns = rows[ADA,].patterns if rows else {}
+    assert sum(p.total[0] for p in patterns.values()) == len(counted)
+    assert sum(p.total[1] for p in patterns.values()) == sum(e.amount.minor for e in counted)
+
+
+@given(card_chronicles())
+def test_no_pattern_is_made_once_a_consent_has_ended(chronicle: Chronicle) -> None:
+    ended = changed(AGREED, valid_until=date(2000, 1, 1))
+    rows = fold_records(SPENDINGS, placed(chronicle.records, {0: ended}))
+    assert not rows[ADA,].patterns
+
+
+@given(card_chronicles())
+def test_that_a_card_was_used_is_known_whatever_the_customer_agrees_to(
+    chronicle: Chronicle,
+) -> None:
+    rows = fold_records(SPENDINGS, chronicle.records)
+    assert [row.last_at for row in rows.values()] == (
+        [max(e.attempt.occurred_at for e in used(chronicle.records))]
+        if used(chronicle.records)
+        else []
+    )
 
 
 # --- with whom ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import uvloop
 from application.event_log import LogUnavailable, open_log
 from interfaces.app import create_app
 from interfaces.database import as_application
+from interfaces.http_transport import Answers
 from interfaces.indexing import indexing
 from interfaces.sealer import run_sealer
 from interfaces.settings import Access, Settings
@@ -104,7 +105,8 @@ def served(
         async def serve() -> None:
             async with open_system(url, settings) as system:
                 app = create_app(system, clock=bank.now, telemetry=telemetry)
-                server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+                config = uvicorn.Config(app, log_config=None, lifespan="off", http=Answers)
+                server = uvicorn.Server(config)
                 servers.put(server)
                 async with indexing(system.indexer):
                     await server.serve(sockets=[listening])
@@ -182,6 +184,13 @@ def active_customer(bank: Served, name: str = "Ada Lovelace", **personal: str) -
         "approveKyc", customerId=customer, tier=2, validUntil="2099-12-31", **reviewer
     )
     assert approved["__typename"] == "CustomerChanged", approved
+    return customer
+
+
+def agreeing(bank: Served, customer: str) -> str:
+    """The customer, who lets the bank make something of what it knows of him."""
+    for purpose in ("PROFILING", "MARKETING"):
+        bank.send("grantConsent", customerId=customer, purpose=purpose, version="1")
     return customer
 
 

@@ -10,7 +10,13 @@ import pytest
 
 from interfaces.access.caller import Scope
 from tests.interfaces.access.guarded import Guarded
-from tests.interfaces.graphql_api.serving import Served, active_customer, eur, open_account
+from tests.interfaces.graphql_api.serving import (
+    Served,
+    active_customer,
+    agreeing,
+    eur,
+    open_account,
+)
 
 BEHAVIOUR = """
     query ($id: ID!) {
@@ -79,7 +85,7 @@ DAY = "2025-03-01T07:30:00Z"
 
 @pytest.fixture
 def customer(bank: Served) -> str:
-    return active_customer(bank)
+    return agreeing(bank, active_customer(bank))
 
 
 def told(bank: Served, customer: str, event: Any, at: str = DAY, **more: Any) -> None:
@@ -278,6 +284,164 @@ def test_a_customer_who_was_last_seen_over_a_year_ago_is_dormant(bank: Served) -
     assert dormancy["days"] in (400, 401)
 
 
+# --- what the customer agrees to ------------------------------------------------------------------
+
+PROCESSING = """
+    query ($id: ID!, $asOf: AsOf) {
+        customer(id: $id, asOf: $asOf) {
+            processing { processing ground purposes done missing because }
+            behaviour { churnRisk { probability } lifeEvents { kind } spending { count } }
+            relationships { edges { node { kind } } }
+            signals { edges { node { kind } } }
+        }
+    }
+"""
+
+
+def withdrawn(bank: Served, customer: str, purpose: str) -> None:
+    sent = bank.send("withdrawConsent", customerId=customer, purpose=purpose, version="1")
+    assert sent["__typename"] == "CustomerChanged", sent
+
+
+def not_done(found: Any) -> dict[str, tuple[str, str]]:
+    """What is not done, for want of which purpose, and why."""
+    return {
+        each["processing"]: (each["missing"], each["because"])
+        for each in found["processing"]
+        if not each["done"]
+    }
+
+
+def watched(bank: Served, customer: str) -> str:
+    """A customer of whom something is known of each kind, and his account."""
+    told(bank, customer, LOGIN)
+    told(bank, customer, {"lifeEvent": {"kind": "MARRIAGE"}})
+    told(bank, customer, {"churnRisk": {"probability": 0.3, "horizonDays": 90, "model": "M1"}})
+    account = opened_in_2024(bank, customer, "5000.00")
+    for month in range(2, 5):
+        paid(bank, account, "700.00", f"2024-{month:02}-02", counterparty="Fairview Homes")
+    return account
+
+
+def kinds(found: Any, part: str) -> list[str]:
+    return [edge["node"]["kind"] for edge in found[part]["edges"]]
+
+
+def test_of_who_agrees_everything_is_done(bank: Served, customer: str) -> None:
+    watched(bank, customer)
+    found = asked(bank, PROCESSING, customer)
+    assert not not_done(found)
+    assert found["behaviour"]["churnRisk"] == {"probability": 0.3}
+    assert kinds(found, "relationships") == ["COUNTERPARTY"]
+    assert kinds(found, "signals") == ["CHURN_RISK", "LIFE_EVENT", "LOGIN"]
+
+
+def test_of_who_never_agreed_it_is_said_why_nothing_is_shown(bank: Served) -> None:
+    found = asked(bank, PROCESSING, active_customer(bank))
+    assert not_done(found) == dict.fromkeys(
+        ("SPENDING_PATTERN", "REGULAR_COUNTERPARTIES", "LIFE_EVENTS", "CHURN_RISK"),
+        ("PROFILING", "NOT_GRANTED"),
+    )
+
+
+def test_what_rests_on_a_consent_is_gone_when_it_is_withdrawn(bank: Served, customer: str) -> None:
+    watched(bank, customer)
+    withdrawn(bank, customer, "PROFILING")
+
+    found = asked(bank, PROCESSING, customer)
+    assert set(not_done(found).values()) == {("PROFILING", "WITHDRAWN")}
+    assert found["behaviour"] == {"churnRisk": None, "lifeEvents": [], "spending": []}
+    assert kinds(found, "relationships") == []
+    assert kinds(found, "signals") == ["LOGIN"]
+
+
+def test_a_kind_that_is_not_shown_is_not_found_by_asking_for_it(
+    bank: Served, customer: str
+) -> None:
+    watched(bank, customer)
+    withdrawn(bank, customer, "PROFILING")
+    assert asked(bank, SIGNALS, customer, kind="LIFE_EVENT")["signals"]["edges"] == []
+
+
+def test_what_was_agreed_to_at_a_moment_is_shown_as_of_it(bank: Served, customer: str) -> None:
+    watched(bank, customer)
+    then = asked(bank, PROCESSING, customer)
+    with psycopg.connect(bank.database) as connection:
+        head = "SELECT max(notification_id) FROM ledgertwin.bank_events"
+        (position,) = connection.execute(head).fetchone() or (0,)
+    withdrawn(bank, customer, "PROFILING")
+
+    at = {"position": str(position)}
+    assert asked(bank, PROCESSING, customer, asOf=at) == then
+    assert asked(bank, PROCESSING, customer) != then
+
+
+def test_who_agrees_again_begins_anew(bank: Served, customer: str) -> None:
+    watched(bank, customer)
+    withdrawn(bank, customer, "PROFILING")
+    bank.send("grantConsent", customerId=customer, purpose="PROFILING", version="2")
+
+    found = asked(bank, PROCESSING, customer)
+    assert not not_done(found)
+    assert found["behaviour"] == {"churnRisk": None, "lifeEvents": [], "spending": []}
+
+
+def test_a_consent_that_has_ended_stops_what_rests_on_it(bank: Served) -> None:
+    customer = active_customer(bank)
+    ended = {"purpose": "PROFILING", "version": "1", "validUntil": "2025-12-31"}
+    bank.send("grantConsent", customerId=customer, **ended)
+    found = asked(bank, PROCESSING, customer)
+    assert not_done(found)["LIFE_EVENTS"] == ("PROFILING", "EXPIRED")
+
+
+def test_of_who_has_withdrawn_nothing_more_is_taken_or_judged(bank: Served, customer: str) -> None:
+    withdrawn(bank, customer, "PROFILING")
+    withdrawn(bank, customer, "MARKETING")
+    refused = bank.send(
+        "pushEvent",
+        "... on Refused { details }",
+        customerId=customer,
+        source="crm",
+        sourceEventId="e1",
+        occurredAt=DAY,
+        event={"lifeEvent": {"kind": "MARRIAGE"}},
+    )
+    assert (refused["code"], refused["details"]) == (
+        "PROCESSING_NOT_CONSENTED",
+        {"processing": "LIFE_EVENTS", "purpose": "PROFILING", "because": "WITHDRAWN"},
+    )
+    segment = bank.send("assignSegment", customerId=customer, segment="PRIVATE", factors=[])
+    assert segment["code"] == "PROCESSING_NOT_CONSENTED"
+
+
+def test_fraud_is_looked_for_whatever_a_customer_agrees_to(bank: Served, customer: str) -> None:
+    withdrawn(bank, customer, "PROFILING")
+    account = open_account(bank, customer, deposit="100.00")
+    card = str(uuid4())
+    bank.send(
+        "issueCard",
+        cardId=card,
+        accountId=account,
+        customerId=customer,
+        cardType="VIRTUAL",
+        bin="411111",
+        expiry={"year": 2099, "month": 1},
+        activate=True,
+    )
+    decided = bank.send(
+        "authorizeCard",
+        "... on AuthorizationDecided { outcome authorization { risk { decision } } }",
+        cardId=card,
+        amount=eur("10.00"),
+        merchant={"merchantId": "M1", "name": "A shop", "mcc": "5411", "country": "CZ"},
+        entryMode="CHIP",
+        channel="POINT_OF_SALE",
+        occurredAt="2026-03-02T08:15:00Z",
+    )
+    assert decided["authorization"]["risk"] is not None
+    assert asked(bank, SPENDING, customer)["behaviour"]["spending"] == []
+
+
 # --- relationships --------------------------------------------------------------------------------
 
 
@@ -357,7 +521,7 @@ def test_what_is_missing_of_a_customer_is_named(bank: Served, customer: str) -> 
     assert found["missing"] == [
         *("birthDate", "address", "screening"),
         *("nationalId", "risk", "email", "phone"),
-        *("accounts", "consents", "engagement"),
+        *("accounts", "engagement"),
     ]
     assert found["score"] < found["target"] == 0.95
 
@@ -513,7 +677,7 @@ def test_what_cards_were_used_for_is_shown_by_category_hour_and_day(
 
 def test_who_is_on_the_other_side_is_seen_as_far_as_one_may(guarded: Guarded) -> None:
     clerk = guarded.as_somebody_with(*Scope)
-    customer = active_customer(clerk)
+    customer = agreeing(clerk, active_customer(clerk))
     account = opened_in_2024(clerk, customer, "5000.00")
     for month in range(2, 5):
         paid(clerk, account, "700.00", f"2024-{month:02}-02", counterparty="Fairview Homes")

@@ -11,7 +11,13 @@ import pytest
 
 from interfaces.access.caller import Scope
 from tests.interfaces.access.guarded import Guarded
-from tests.interfaces.graphql_api.serving import Served, active_customer, eur, open_account
+from tests.interfaces.graphql_api.serving import (
+    Served,
+    active_customer,
+    agreeing,
+    eur,
+    open_account,
+)
 
 EVENT = "ref { streamId version } type position recordedAt commandId actor correlationId data"
 TIMELINE = f"""
@@ -217,7 +223,7 @@ def test_the_empty_path_is_the_whole_twin(bank: Served, story: Story) -> None:
 
 
 def test_what_a_source_outside_told_is_its_word(bank: Served) -> None:
-    customer = active_customer(bank)
+    customer = agreeing(bank, active_customer(bank))
     pushed = bank.send(
         "pushEvent",
         f"... on EventPushed {{ {RECEIPT} }}",
