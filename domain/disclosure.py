@@ -7,7 +7,7 @@ of is in the log; that it was made, for whom and why, is what stands here.
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum, unique
-from typing import Final, Never, Self, assert_never
+from typing import Final, Never, Self, assert_never, get_args
 from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate, command, recorded_as
@@ -46,12 +46,26 @@ class DisclosureForm(StrEnum):
 
 @recorded_as("disclosure.made.v1")
 class DataDisclosed:
-    """`reason` is what else was said of why, in words that say nothing of persons."""
+    """To the customer. `reason` is what else was said of why, in words that say nothing of
+    persons."""
 
     customer_id: UUID
     ground: DisclosureGround
     form: DisclosureForm
     reason: str | None = None
+
+
+@recorded_as("disclosure.made_to_authority.v1")
+class DisclosedToAuthority:
+    """Never to be shown to the customer, as it may be that he must not be told (Directive (EU)
+    2015/849, article 39). `reason` is its case, and the law."""
+
+    customer_id: UUID
+    form: DisclosureForm
+    reason: str
+
+
+DisclosureEvent = DataDisclosed | DisclosedToAuthority
 
 
 @command("disclosure.make")
@@ -69,24 +83,34 @@ class DisclosureUnexplained(Refusal):
     message = "what is given to an authority needs a reason: its case, and the law"
 
 
+def disclosing(event: DisclosureEvent) -> DiscloseData:
+    """What was asked for, by what happened."""
+    return DiscloseData(
+        customer_id=event.customer_id,
+        ground=event.ground if isinstance(event, DataDisclosed) else DisclosureGround.AUTHORITY,
+        form=event.form,
+        reason=event.reason,
+    )
+
+
 # --- the aggregate --------------------------------------------------------------------------------
 
 
 @value
-class Disclosures(Aggregate[Never, DataDisclosed]):
+class Disclosures(Aggregate[Never, DisclosureEvent]):
     """How often it was."""
 
     commands = ()
-    events = (DataDisclosed,)
+    events = get_args(DisclosureEvent)
     identity = "customer_id"
 
     made: int = 0
 
-    def decide(self, command: Never) -> Sequence[DataDisclosed]:
+    def decide(self, command: Never) -> Sequence[DisclosureEvent]:
         """Whether the customer is one of the bank's is his own stream's to say."""
         assert_never(command)
 
-    def evolve(self, event: DataDisclosed) -> Self:
+    def evolve(self, event: DisclosureEvent) -> Self:
         return changed(self, made=self.made + 1)
 
 
@@ -98,15 +122,21 @@ def _made_of(command: DiscloseData, _: History) -> Iterator[UUID]:
 def disclose_data(command: DiscloseData, history: History) -> Decision:
     if history.state(Customer, command.customer_id).stage is None:
         raise NotFound
-    explained = command.reason is not None and command.reason.strip()
-    if command.ground is DisclosureGround.AUTHORITY and not explained:
-        raise DisclosureUnexplained
-    disclosed = DataDisclosed(
-        customer_id=command.customer_id,
-        ground=command.ground,
-        form=command.form,
-        reason=command.reason,
-    )
     stream_id = disclosures_of(command.customer_id)
     history.state(Disclosures, stream_id)
-    return [(stream_id, [disclosed])]
+    return [(stream_id, [_disclosed(command)])]
+
+
+def _disclosed(command: DiscloseData) -> DisclosureEvent:
+    if command.ground is not DisclosureGround.AUTHORITY:
+        return DataDisclosed(
+            customer_id=command.customer_id,
+            ground=command.ground,
+            form=command.form,
+            reason=command.reason,
+        )
+    if command.reason is None or not command.reason.strip():
+        raise DisclosureUnexplained
+    return DisclosedToAuthority(
+        customer_id=command.customer_id, form=command.form, reason=command.reason
+    )

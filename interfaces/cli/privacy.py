@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
@@ -14,7 +13,7 @@ from uuid import uuid4
 import typer
 
 from application.commands import Accepted, Origin
-from domain.disclosure import DataDisclosed, DiscloseData, DisclosureForm, DisclosureGround
+from domain.disclosure import DiscloseData, DisclosureForm, DisclosureGround
 from domain.value import changed
 from interfaces.access.caller import ANYBODY
 from interfaces.cli.history import id_of
@@ -141,11 +140,8 @@ async def _exported(
             raise Failed(f"refused: {outcome.message}")
         await _caught_up(system, outcome.position)
         serving = Serving(system, Seal(os.urandom(32)), Metrics(), lambda: datetime.now(UTC))
-        caller = changed(ANYBODY, subject=by, client_id=PROGRAM, purpose=disclosing.reason)
-        disclosed = DataDisclosed(
-            **{f.name: getattr(disclosing, f.name) for f in fields(disclosing)}
-        )
-        export = Export(Asking(serving, build_schema(), caller), disclosed, outcome.position)
+        caller = changed(ANYBODY, subject=by, client_id=PROGRAM)
+        export = Export(Asking(serving, build_schema(), caller), disclosing, outcome.position)
         try:
             async for part in export.written():
                 file.write(part)

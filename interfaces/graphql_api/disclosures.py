@@ -53,11 +53,13 @@ class DataDisclosed(Receipted):
 
         context = info.context
         ((_, disclosed),) = await context.written_by(self.receipt.command_id)
-        assert isinstance(disclosed, disclosure.DataDisclosed)
+        assert isinstance(disclosed, disclosure.DisclosureEvent)
         schema = info.schema
         assert isinstance(schema, BankSchema)
         export = Export(
-            Asking(context.serving, schema, context.caller), disclosed, self.receipt.position
+            Asking(context.serving, schema, context.caller),
+            disclosure.disclosing(disclosed),
+            self.receipt.position,
         )
         parts: list[bytes] = []
         size = 0

@@ -144,7 +144,8 @@ _NAMES: Final[Mapping[DataClass | None, str]] = {
     """,
     DataClass.CONFIDENTIAL: """
         entity_id legal_basis list_name reason_code account.restricted.v1:reason
-        balance:restrictions.reason customer.screened.v1:matches.score
+        balance:restrictions.reason disclosure.made_to_authority.v1:reason
+        customer.screened.v1:matches.score
         customer.restriction_lifted.v1:restriction_id account.restriction_lifted.v1:restriction_id
         customer.legal_hold_lifted.v1:hold_id
     """,

@@ -98,7 +98,7 @@ _OPAQUE: Final = frozenset({"str", "bytes", "Any", "bytea", "text", "text[]", "j
 def classified() -> tuple[Classified, ...]:
     """All of them, store by store. Unclassified."""
     return (
-        *_log(),
+        *fields_of_events(),
         *_snapshots(),
         *_read_models(),
         *_database(),
@@ -108,14 +108,9 @@ def classified() -> tuple[Classified, ...]:
 
 
 @cache
-def class_of(record: str, path: str) -> DataClass:
-    """Of a field of an event, by the event's permanent name; KeyError if there is none of them."""
-    return _by_place()[record, path]
-
-
-@cache
-def _by_place() -> Mapping[tuple[str, str], DataClass]:
-    return {(f.record, f.path): f.data_class for f in classified() if f.store is Store.LOG}
+def fields_of_events() -> tuple[Classified, ...]:
+    """Those of the log alone. Unclassified."""
+    return tuple(_log())
 
 
 def _log() -> Iterator[Classified]:

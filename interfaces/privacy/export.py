@@ -1,8 +1,8 @@
 """All that the bank knows of one customer, to take along (GDPR, articles 15 and 20).
 
-    export = Export(asking, disclosed, position)     # that it is given away is on record by then
+    export = Export(asking, disclosing, position)    # that it is given away is on record by then
     await export.begin()                             # or a Problem
-    async for part in export.written(): ...          # bytes, in the form that `disclosed` says
+    async for part in export.written(): ...          # bytes, in the form that was asked for
 
 It is made of parts, each with its kind: first whom it is for, what the law wants him told, and who
 he is; then accounts, movements, cards and whatever else the twin shows, by the documents that REST
@@ -29,7 +29,7 @@ from application.proving import Place
 from application.record import record_hash
 from application.vault import PersonalRef
 from domain.account import HolderRole
-from domain.disclosure import DataDisclosed, DisclosureGround
+from domain.disclosure import DiscloseData, DisclosureGround
 from domain.personal import Retention, personal_fields
 from domain.retention import RETENTION_POLICY_ID, RetentionPolicy
 from domain.value import changed
@@ -38,7 +38,7 @@ from interfaces.graphql_api.context import Context
 from interfaces.graphql_api.errors import RATE_LIMITED
 from interfaces.graphql_api.happened import command_of
 from interfaces.privacy.classes import DataClass
-from interfaces.privacy.classification import Store, classified
+from interfaces.privacy.classification import fields_of_events
 from interfaces.privacy.forms import FORMS, Part, Shape, resolved
 from interfaces.privacy.subject import closure_of, records_about
 from interfaces.privacy.told import ABOUT, OF_ACCOUNT, SHAPES, WITHHELD
@@ -49,6 +49,9 @@ from projections.rows import StoredRow
 FORMAT: Final = "ledgertwin-export/1"
 OPERATION: Final = "DiscloseData"
 """Under which reading the records is on record."""
+
+FOR_AUTHORITY: Final = "for an authority: "
+"""How the purpose of such a reading begins. By that it is known: its customer is not told of it."""
 
 PAGE: Final = 100
 """How many rows, or records, are asked for at once."""
@@ -90,26 +93,30 @@ FRAGMENTS: Final[Mapping[str, str]] = {
 class Export:
     """One of them. `position` is where the log has it that it is given away."""
 
-    def __init__(self, asking: Asking, disclosed: DataDisclosed, position: int) -> None:
+    def __init__(self, asking: Asking, disclosing: DiscloseData, position: int) -> None:
         # Who may give it away is decided by then; what it is made of needs more.
         caller = asking.caller
         scopes = caller.scopes | {Scope.READ, Scope.ADMIN, Scope.PERSONAL_CLEAR}
-        self._asking = Asking(asking.serving, asking.schema, changed(caller, scopes=scopes))
-        self._disclosed = disclosed
+        self._disclosing = disclosing
+        purpose = disclosing.reason
+        if self.for_authority:
+            purpose = f"{FOR_AUTHORITY}{disclosing.reason}"
+        caller = changed(caller, scopes=scopes, purpose=purpose or caller.purpose)
+        self._asking = Asking(asking.serving, asking.schema, caller)
         self._position = position
         self._checkpoint: str | None = None
         self._subject: dict[str, Any] = {}
 
     @property
     def for_authority(self) -> bool:
-        return self._disclosed.ground is DisclosureGround.AUTHORITY
+        return self._disclosing.ground is DisclosureGround.AUTHORITY
 
     async def begin(self) -> None:
         """Find the customer, at a moment that shows that it is given away. Problem."""
         token = self._asking.context().token(self._position)
         data = await self._patiently(
             "Subject",
-            id=str(self._disclosed.customer_id),
+            id=str(self._disclosing.customer_id),
             consistency={"atLeast": token, "timeoutMs": PATIENCE_MS},
         )
         self._subject = found(data["customer"], "customer")
@@ -119,7 +126,7 @@ class Export:
         if not self._subject:
             await self.begin()
         shapes = shapes_of(self._asking.graphql)
-        async for written in FORMS[self._disclosed.form](self._counted(), shapes):
+        async for written in FORMS[self._disclosing.form](self._counted(), shapes):
             yield written
 
     async def _counted(self) -> AsyncIterator[Part]:
@@ -146,17 +153,18 @@ class Export:
         for kind, operation, place, _ in LISTED:
             path = ("customer", place)
             async for row in self._pages(operation, path, customer=subject["uuid"]):
-                yield kind, row
+                if self.for_authority or not _is_for_authority(row):
+                    yield kind, row
         async for record in self._records():
             yield "record", record
 
     def _disclosure(self, position: str) -> Mapping[str, Any]:
-        disclosed = self._disclosed
+        disclosing = self._disclosing
         return {
             "format": FORMAT,
-            "customer": str(disclosed.customer_id),
-            "ground": disclosed.ground,
-            "reason": disclosed.reason,
+            "customer": str(disclosing.customer_id),
+            "ground": disclosing.ground,
+            "reason": disclosing.reason,
             "recordedAt": str(self._position),
             "position": position,
             "madeAt": self._asking.serving.clock().isoformat().replace("+00:00", "Z"),
@@ -207,7 +215,7 @@ class Export:
         context = self._asking.context()
         try:
             now = await context.snapshot()
-            stored = await records_about(now, await closure_of(now, self._disclosed.customer_id))
+            stored = await records_about(now, await closure_of(now, self._disclosing.customer_id))
             told = [row for row in stored if self.for_authority or not is_confidential(row[3])]
             prover = context.system.prover
             positions = [row[0] for row in told]
@@ -255,6 +263,11 @@ class Export:
         }
 
 
+def _is_for_authority(row: Mapping[str, Any]) -> bool:
+    purpose: str | None = row.get("purpose")
+    return purpose is not None and purpose.startswith(FOR_AUTHORITY)
+
+
 async def _opened(
     context: Context, stream: UUID, version: int, event: Any, data: Mapping[str, Any]
 ) -> tuple[list[Mapping[str, Any]], list[str]]:
@@ -294,8 +307,8 @@ def _fields(data_class: DataClass) -> AbstractSet[tuple[str, str]]:
     """The fields of events of a class: the event, and the field of its own in which it stands."""
     return {
         (f.record, f.path.partition(".")[0])
-        for f in classified()
-        if f.store is Store.LOG and f.data_class is data_class
+        for f in fields_of_events()
+        if f.data_class is data_class
     }
 
 

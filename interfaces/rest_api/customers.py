@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from domain.disclosure import DataDisclosed, DisclosureForm, DisclosureGround
+from domain.disclosure import DiscloseData, DisclosureForm, DisclosureGround
 from interfaces.access.caller import Scope
 from interfaces.graphql_api.errors import BadUserInput
 from interfaces.graphql_api.ids import uuid_argument
@@ -157,22 +157,22 @@ async def export_customer(
     accept: Wanted = "*/*",
 ) -> StreamingResponse:
     media_type = _media_type(accept)
-    disclosed = DataDisclosed(
+    disclosing = DiscloseData(
         customer_id=_customer(id),
         ground=ground,
         form=MEDIA_TYPES[media_type],
         reason=reason or asking.caller.purpose,
     )
-    export = Export(asking, disclosed, await _recorded(asking, disclosed))
+    export = Export(asking, disclosing, await _recorded(asking, disclosing))
     await export.begin()
-    suffix = _SUFFIXES[disclosed.form]
+    suffix = _SUFFIXES[disclosing.form]
     return StreamingResponse(
         export.written(),
         media_type=media_type,
         headers={
             **KEPT_BY_NOBODY,
             **asking.headers,
-            "Content-Disposition": f'attachment; filename="{disclosed.customer_id}.{suffix}"',
+            "Content-Disposition": f'attachment; filename="{disclosing.customer_id}.{suffix}"',
         },
     )
 
@@ -190,14 +190,14 @@ def _customer(id: str) -> UUID:
         raise Problem("BAD_USER_INPUT", str(malformed)) from None
 
 
-async def _recorded(asking: Asking, disclosed: DataDisclosed) -> int:
+async def _recorded(asking: Asking, disclosing: DiscloseData) -> int:
     """The position at which it is on record that this is given away."""
     given = {
         "meta": {"commandId": str(uuid4())},
-        "customerId": str(disclosed.customer_id),
-        "ground": disclosed.ground,
-        "form": disclosed.form,
-        "reason": disclosed.reason,
+        "customerId": str(disclosing.customer_id),
+        "ground": disclosing.ground,
+        "form": disclosing.form,
+        "reason": disclosing.reason,
     }
     answer = await asking.ask("DiscloseData", input=given)
     return int(accepted(answer["discloseData"])["receipt"]["position"])

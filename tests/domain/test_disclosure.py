@@ -6,6 +6,7 @@ from domain.customer import CustomerClosed
 from domain.disclosure import (
     DataDisclosed,
     DiscloseData,
+    DisclosedToAuthority,
     DisclosureForm,
     DisclosureGround,
     DisclosureUnexplained,
@@ -26,6 +27,16 @@ DISCLOSED = DataDisclosed(
 
 def test_what_is_given_away_is_on_record_with_its_ground_and_reason() -> None:
     given(on(ADA, *active())).when(ASKED).then(on(disclosures_of(ADA), DISCLOSED))
+
+
+def test_what_an_authority_is_given_is_told_apart_from_what_the_customer_is() -> None:
+    asked = changed(ASKED, ground=DisclosureGround.AUTHORITY, reason="case 4711")
+    given(on(ADA, *active())).when(asked).then(
+        on(
+            disclosures_of(ADA),
+            DisclosedToAuthority(customer_id=ADA, form=DisclosureForm.JSON, reason="case 4711"),
+        )
+    )
 
 
 def test_a_customer_who_has_left_may_still_ask() -> None:
