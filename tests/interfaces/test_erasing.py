@@ -272,6 +272,28 @@ def test_the_application_itself_can_neither_delete_nor_change_what_is_in_the_vau
         connection.execute(statement)
 
 
+def test_nothing_that_is_sealed_is_among_what_the_database_samples_to_plan_by(
+    database: str, tmp_path: Path
+) -> None:
+    """Samples outlast what they were taken of."""
+
+    async def story(system: System) -> None:
+        for _ in range(5):
+            await introduced(system)
+        while system.indexer.advance():
+            pass
+
+    told(database, tmp_path, story)
+    with psycopg.connect(database) as owner:
+        owner.execute("ANALYZE")
+        sampled = owner.execute(
+            "SELECT tablename, attname FROM pg_stats WHERE schemaname = 'ledgertwin'"
+            " AND tablename IN ('vault_keys', 'vault_values', 'blind_indexes')"
+        ).fetchall()
+    assert ("vault_keys", "subject") in sampled
+    assert not {name for _, name in sampled} & {"wrapped", "nonce", "ciphertext", "digest"}
+
+
 # --- periods and holds ----------------------------------------------------------------------------
 
 
@@ -310,7 +332,7 @@ def test_a_hold_stands_against_what_would_go_by_itself(database: str, tmp_path: 
         lift = LiftLegalHold(
             customer_id=customer_id,
             legal_hold_id=hold.legal_hold_id,
-            reviewer="counsel",
+            reviewer="head of legal",
             on=later.date(),
         )
         await obeyed(system, lift)

@@ -3,7 +3,7 @@ may have written it down."""
 
 import base64
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,6 @@ def spellings(text: str) -> Iterator[bytes]:
         given = bytes(offset) + plain
         for encoded in (base64.b64encode(given), base64.urlsafe_b64encode(given)):
             yield encoded[-(-offset * 8 // 6) : len(encoded) // 4 * 4 - 4]
-
-
-def written(sealed: Iterable[bytes]) -> Iterator[bytes]:
-    """Bytes as they are, and as PostgreSQL writes them: enough of each to know it by."""
-    for each in sealed:
-        yield from (each[:16], each[:16].hex().encode())
 
 
 def columns(url: str) -> Iterator[tuple[str, bytes]]:

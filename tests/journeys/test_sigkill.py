@@ -84,18 +84,21 @@ class Command:
 class Server:
     """`ledgertwin serve` in a home of its own, to be killed and started again."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *options: str, **environment: str) -> None:
         self.home = home
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self._said = (home.parent / "server.out").open("a+b")
+        self.log = home.parent / f"{home.name}.log"
+        self._options = options
+        self._environment = environment
+        self._said = self.log.open("a+b")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("LEDGERTWIN_")}
         self._process = subprocess.Popen(  # noqa: S603 -- this program itself
-            [*PROGRAM, "serve", "--open", "--port", str(self.port)],
-            env={**kept, "LEDGERTWIN_HOME": str(self.home)},
+            [*PROGRAM, *self._options, "serve", "--open", "--port", str(self.port)],
+            env={**kept, "LEDGERTWIN_HOME": str(self.home), **self._environment},
             cwd=ROOT,
             stdout=self._said,
             stderr=self._said,
