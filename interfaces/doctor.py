@@ -15,35 +15,54 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import tuple_row
 
+from application.bank import SNAPSHOT_EVERY
 from application.event_log import APPLICATION_ROLE, WORKER_ROLE
 from application.keystore import (
     MASTER_KEY_FILE,
     MASTER_KEY_VARIABLE,
-    Custodian,
     KeystoreError,
 )
 from application.proof.note import NoteInvalid, opened
+from application.proof.policy import NONE
 from application.proof.tiles import TileMissing
 from application.sealing import Tree
+from application.seals import Seals
+from domain.erasure import ErasureStage
 from domain.key_rotation import KEY_EPOCHS_ID
+from domain.spending import AuthorizationStatus
 from domain.value import value
 from interfaces.database.expected import ALWAYS, OFF, PUBLIC, Found, expected, found
 from interfaces.database.migrate import MigrationError, status
-from interfaces.sealing import last_checkpoint, sealed_by
+from interfaces.sealing import Sealed, last_checkpoint, sealed_by
 from interfaces.settings import InvalidSettings, Settings
 from interfaces.system import has_keys, keystore_file, open_keystore
 from projections import PROJECTIONS
+from projections.authorizations import AUTHORIZATIONS
+from projections.erasures import ERASURES
+from projections.projection import Projection
+from projections.store import SCHEMA, table_name, tracked
 
 SEALING_LAG: Final = timedelta(seconds=30)
+WITNESS_LAG: Final = timedelta(minutes=10)
 READ_MODEL_LAG: Final = timedelta(seconds=10)
+SNAPSHOT_LAG: Final = 4 * SNAPSHOT_EVERY
+"""Records since the last snapshot of a stream."""
+EXPIRY_LAG: Final = timedelta(minutes=10)
+ERASURE_LAG: Final = timedelta(hours=1)
+"""For so long what is decided may wait to be carried out; see interfaces/erasing.py."""
+ERASURE_ANSWERED: Final = timedelta(days=30)
+"""Whoever asks to be erased is told within a month what was done (GDPR, article 12(3))."""
 CLOCK_SKEW: Final = timedelta(seconds=1)
-KEY_EPOCH: Final = timedelta(days=31)
-"""A key-encryption key is to be replaced every thirty days; see domain/key_rotation.py."""
+KEY_LEEWAY: Final = timedelta(days=1)
+"""For so long a rotation of keys that is due, or has begun, may take."""
 
 _OWN_ROLES: Final = "ledgertwin_"
+_WHO_HAS_CHANGED_IT: Final = (
+    "ledgertwin verify, and find out who has set back or changed the database"
+)
 _FOR_OTHERS: Final = 0o077
 _WRITABLE_BY_OTHERS: Final = 0o022
 
@@ -101,6 +120,7 @@ def examine(
     with psycopg.connect(url, autocommit=True, row_factory=tuple_row) as connection:
         done.append(_examined("clock", clock(connection)))
         done.append(_examined("durability", durability(_settings_of(connection))))
+        done.append(_examined("backups", backups(_archiving(connection))))
         if pending.ailments:
             return done  # what else there must be is not said of any other schema
         there_must_be, there_is = expected(), found(connection)
@@ -109,10 +129,13 @@ def examine(
             "rights": lambda: rights(there_must_be, there_is),
             "triggers": lambda: triggers(there_must_be, there_is),
             "functions": lambda: functions(connection, there_must_be, there_is),
+            "tables": lambda: tables(connection),
             "keys": lambda: keys(connection, settings),
             "sealing": lambda: sealing(connection, settings),
             "read_models": lambda: read_models(connection),
             "snapshots": lambda: snapshots(connection),
+            "expiry": lambda: expiry(connection),
+            "erasures": lambda: erasures(connection, settings),
         }
         done += [_examined(name, check()) for name, check in checks.items()]
     return done
@@ -183,10 +206,17 @@ def keys(connection: Connection[Any], settings: Settings) -> Ailments:
             "put back the keystore that this database was written with",
         )
     since = _epoch_began(connection)
-    if since is not None and (age := _now(connection) - since) > KEY_EPOCH:
+    age = timedelta(0) if since is None else _now(connection) - since
+    if age > timedelta(days=settings.key_days) + KEY_LEEWAY:
         yield warning(
             f"the current key-encryption key is {age.days} days old",
             "rotate the keys: what was erased can be read in backups until then",
+        )
+    elif len(held) > 1 and age > KEY_LEEWAY:
+        yield warning(
+            f"{len(held) - 1} key-encryption keys were replaced {age.days} days ago, and not"
+            " destroyed",
+            "ledgertwin serve goes on with it; see what it has logged",
         )
 
 
@@ -282,6 +312,63 @@ def _settings_of(connection: Connection[Any]) -> Mapping[str, str]:
     )
 
 
+@value
+class Archiving:
+    """Where the write-ahead log goes besides this server's disk. `on` and `said_how` are about
+    archive_mode and what it is to do. `failing_since` is the last
+    failure, if nothing was archived after it; `standbys` are connected; `idle` are replication
+    slots that nobody reads, for which all of it is kept."""
+
+    on: bool
+    said_how: bool
+    failing_since: datetime | None
+    standbys: int
+    idle: tuple[str, ...]
+
+
+def backups(archiving: Archiving) -> Ailments:
+    """Whoever loses the server's disk loses nothing of the log."""
+    if archiving.on and not archiving.said_how:
+        yield error(
+            "archive_mode is on, and nothing says how to archive: the write-ahead log piles up",
+            "set archive_command or archive_library",
+        )
+    elif not archiving.on and not archiving.standbys:
+        yield warning(
+            "the write-ahead log is kept on this server alone: all since the last backup is lost"
+            " with its disk",
+            "set archive_mode and archive_command, or have a standby",
+        )
+    if archiving.failing_since is not None:
+        yield error(
+            f"archiving the write-ahead log fails, at {archiving.failing_since:%Y-%m-%d %H:%M}"
+            " the last time",
+            "see the server's log; there is no backup to that moment",
+        )
+    for slot in archiving.idle:
+        yield warning(
+            f"nobody reads the replication slot {slot}, for which the write-ahead log is kept",
+            f"SELECT pg_drop_replication_slot('{slot}'), if its standby does not come back",
+        )
+
+
+def _archiving(connection: Connection[Any]) -> Archiving:
+    row = connection.execute(
+        "SELECT current_setting('archive_mode') <> 'off',"
+        " current_setting('archive_command') NOT IN ('', '(disabled)')"
+        " OR current_setting('archive_library') <> '',"
+        " CASE WHEN a.last_failed_time > coalesce(a.last_archived_time, '-infinity')"
+        "  THEN a.last_failed_time END,"
+        " (SELECT count(*) FROM pg_stat_replication),"
+        " array(SELECT slot_name::text FROM pg_replication_slots WHERE NOT active ORDER BY 1)"
+        " FROM pg_stat_archiver AS a"
+    ).fetchone()
+    assert row is not None
+    return Archiving(
+        on=row[0], said_how=row[1], failing_since=row[2], standbys=row[3], idle=tuple(row[4])
+    )
+
+
 # --- who may do what ------------------------------------------------------------------------------
 
 
@@ -311,14 +398,34 @@ def roles(connection: Connection[Any], *, external: bool) -> Ailments:
     for role, held in members:
         yield error(f"{role} has all that {held} may do", f"REVOKE {held} FROM {role}")
     owned = connection.execute(
-        "SELECT c.relname, r.rolname FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner"
-        " WHERE c.relnamespace = 'ledgertwin'::regnamespace AND c.relkind = 'r'"
-        " AND r.rolname LIKE 'ledgertwin\\_%'"
+        "SELECT owned.kind, owned.name, r.rolname FROM ("
+        " SELECT CASE WHEN relkind = 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,"
+        "  'ledgertwin.' || relname AS name, relowner AS owner FROM pg_class"
+        "  WHERE relnamespace = 'ledgertwin'::regnamespace AND relkind IN ('r', 'S')"
+        " UNION ALL SELECT 'FUNCTION', 'ledgertwin.' || proname, proowner FROM pg_proc"
+        "  WHERE pronamespace = 'ledgertwin'::regnamespace"
+        " UNION ALL SELECT 'SCHEMA', nspname, nspowner FROM pg_namespace"
+        "  WHERE nspname = 'ledgertwin'"
+        ") AS owned JOIN pg_roles AS r ON r.oid = owned.owner"
+        " WHERE starts_with(r.rolname, %s) ORDER BY 1, 2",
+        [_OWN_ROLES],
     ).fetchall()
-    for table, role in owned:
+    for kind, name, role in owned:
         yield error(
-            f"ledgertwin.{table} belongs to {role}, which may therefore do anything to it",
-            f"ALTER TABLE ledgertwin.{table} OWNER TO the user who migrates",
+            f"{name} belongs to {role}, which may therefore do anything to it",
+            f"ALTER {kind} {name} OWNER TO the user who migrates",
+        )
+    makers = connection.execute(
+        "SELECT coalesce(r.rolname, %s) FROM pg_namespace AS n, aclexplode(n.nspacl) AS p"
+        " LEFT JOIN pg_roles AS r ON r.oid = p.grantee WHERE n.nspname = 'ledgertwin'"
+        " AND p.privilege_type = 'CREATE' AND p.grantee <> n.nspowner ORDER BY 1",
+        [PUBLIC],
+    ).fetchall()
+    for (role,) in makers:
+        who = "everybody" if role == PUBLIC else role
+        yield error(
+            f"{who} may make tables and functions in ledgertwin",
+            f"REVOKE CREATE ON SCHEMA ledgertwin FROM {role}",
         )
     (is_super, user) = connection.execute(
         "SELECT rolsuper, rolname FROM pg_roles WHERE rolname = session_user"
@@ -393,6 +500,26 @@ def functions(connection: Connection[Any], there_must_be: Found, there_is: Found
         )
 
 
+def tables(connection: Connection[Any]) -> Ailments:
+    """Whoever reads or writes a table does that and nothing else."""
+    for table, how, remedy in connection.execute(
+        "SELECT c.relname, 'has a rule ' || w.rulename || ', by which other things are done to it',"
+        " 'DROP RULE ' || w.rulename || ' ON ledgertwin.' || c.relname FROM pg_rewrite AS w"
+        " JOIN pg_class AS c ON c.oid = w.ev_class"
+        " WHERE c.relnamespace = 'ledgertwin'::regnamespace"
+        " UNION ALL"
+        " SELECT c.relname, 'shows some of its rows to some only',"
+        " 'ALTER TABLE ledgertwin.' || c.relname || ' DISABLE ROW LEVEL SECURITY'"
+        " FROM pg_class AS c WHERE c.relnamespace = 'ledgertwin'::regnamespace AND c.relrowsecurity"
+        " UNION ALL"
+        " SELECT c.relname, 'shows the rows of ' || i.inhrelid::regclass || ' as its own',"
+        " 'DROP TABLE ' || i.inhrelid::regclass FROM pg_inherits AS i"
+        " JOIN pg_class AS c ON c.oid = i.inhparent"
+        " WHERE c.relnamespace = 'ledgertwin'::regnamespace AND c.relkind = 'r' ORDER BY 1, 2"
+    ).fetchall():
+        yield error(f"ledgertwin.{table} {how}", f"{remedy}, and verify the log")
+
+
 # --- what follows the log -------------------------------------------------------------------------
 
 
@@ -410,20 +537,25 @@ def sealing(connection: Connection[Any], settings: Settings) -> Ailments:
             f"there are records that no checkpoint covers, for {lag.total_seconds():,.0f} s",
             "ledgertwin serve seals them; if it runs, see what it has logged",
         )
+    (broken,) = connection.execute("SELECT broken FROM ledgertwin.merkle_log").fetchone() or (None,)
+    if broken is not None:
+        yield error(f"nothing is sealed any more: {broken}", _WHO_HAS_CHANGED_IT)
     if has_keys(settings):
         try:
-            keystore = open_keystore(settings)
+            sealed = sealed_by(settings, open_keystore(settings))
         except KeystoreError:
             return  # the keys say so themselves
-        yield from _signed(connection, settings, keystore)
+        except InvalidSettings as wrong:
+            yield error(str(wrong), "put the setting right")
+            return
+        yield from _signed(connection, last_checkpoint(settings), sealed)
+        yield from _witnessed(connection, sealed)
 
 
-def _signed(connection: Connection[Any], settings: Settings, keystore: Custodian) -> Ailments:
-    kept = last_checkpoint(settings)
-    remedy = "ledgertwin verify, and find out who has set back or changed the database"
+def _signed(connection: Connection[Any], kept: Path, sealed: Sealed) -> Ailments:
+    remedy = _WHO_HAS_CHANGED_IT
     try:
-        verifier = sealed_by(settings, keystore).verifier
-        last, _ = opened(kept.read_bytes(), verifier)
+        last, _ = opened(kept.read_bytes(), sealed.verifier)
         tree = Tree(lambda: nullcontext(connection))
         if tree.growth().size < last.size:
             yield error(
@@ -441,8 +573,21 @@ def _signed(connection: Connection[Any], settings: Settings, keystore: Custodian
         yield error(f"{kept} is not what was written there: {wrong}", "put back a copy of it")
     except TileMissing as missing:
         yield error(f"the tree is not whole: {missing}", remedy)
-    except InvalidSettings as wrong:
-        yield error(str(wrong), "put the setting right")
+
+
+def _witnessed(connection: Connection[Any], sealed: Sealed) -> Ailments:
+    """Enough witnesses cosign what is signed, if any are asked to."""
+    if sealed.policy.quorum == NONE:
+        return
+    stand = Seals(lambda: nullcontext(connection), sealed.policy).stand()
+    (waiting,) = connection.execute(
+        "SELECT min(signed_at) FROM ledgertwin.checkpoints WHERE position > %s", [stand.witnessed]
+    ).fetchone() or (None,)
+    if waiting is not None and (lag := _now(connection) - waiting) > WITNESS_LAG:
+        yield warning(
+            f"not enough witnesses have cosigned what was signed, for {_in_words(lag)}",
+            "see what ledgertwin serve has logged of them",
+        )
 
 
 def read_models(connection: Connection[Any]) -> Ailments:
@@ -477,6 +622,97 @@ def snapshots(connection: Connection[Any]) -> Ailments:
             f"{row[0]} snapshots are of records that are not in the log",
             "ledgertwin verify, with a head or a checkpoint that you have kept",
         )
+    row = connection.execute(
+        "SELECT count(*) FROM ledgertwin.snapshots AS s CROSS JOIN LATERAL ("
+        " SELECT max(e.originator_version) AS version FROM ledgertwin.bank_events AS e"
+        " WHERE e.originator_id = s.stream_id"
+        ") AS latest WHERE latest.version - s.version > %s",
+        [SNAPSHOT_LAG],
+    ).fetchone()
+    assert row is not None
+    if row[0]:
+        yield warning(
+            f"{row[0]} snapshots are more than {SNAPSHOT_LAG} records behind their streams",
+            "see what ledgertwin serve has logged: it takes one each time a stream has grown",
+        )
+
+
+# --- what the bank does by itself -----------------------------------------------------------------
+
+
+def expiry(connection: Connection[Any]) -> Ailments:
+    """What was held for a time is let go when that is over."""
+    table = _table_of(connection, AUTHORIZATIONS)
+    if table is None:
+        return
+    now = _now(connection)
+    waiting = [AuthorizationStatus.CHALLENGED.value, AuthorizationStatus.PENDING.value]
+    row = connection.execute(
+        sql.SQL(
+            "SELECT count(*), min(expires_at) FROM {} WHERE status = ANY(%s) AND expires_at < %s"
+        ).format(table),
+        [waiting, now - EXPIRY_LAG],
+    ).fetchone()
+    assert row is not None
+    if row[0]:
+        yield warning(
+            f"{row[0]} authorizations have expired and were not ended, the first for"
+            f" {_in_words(now - row[1])}",
+            "ledgertwin serve ends them each minute; if it runs, see what it has logged",
+        )
+
+
+def erasures(connection: Connection[Any], settings: Settings) -> Ailments:
+    """Whoever has asked to be erased is answered, and what was decided is carried out."""
+    table = _table_of(connection, ERASURES)
+    if table is None:
+        return
+    keys = timedelta(days=settings.key_days) + KEY_LEEWAY
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT r.erasure_id, r.stage, clock_timestamp()"
+            " - (convert_from(e.state, 'UTF8')::json ->> 'at')::timestamptz"
+            " FROM {} AS r JOIN ledgertwin.bank_events AS e ON e.notification_id = r.last_position"
+            " WHERE r.stage = ANY(%s) ORDER BY 1"
+        ).format(table),
+        [[ErasureStage.REQUESTED.value, ErasureStage.STARTED.value, ErasureStage.ERASED.value]],
+    ).fetchall()
+    for erasure_id, stage, since in rows:
+        lag = _in_words(since)
+        match ErasureStage(stage):
+            case ErasureStage.REQUESTED if since > ERASURE_ANSWERED:
+                yield warning(
+                    f"nobody has answered the request for erasure {erasure_id} for {lag}",
+                    "have it approved or declined: the customer is told within a month",
+                )
+            case ErasureStage.STARTED if since > ERASURE_LAG:
+                yield error(
+                    f"erasure {erasure_id} is decided on and not carried out, for {lag}",
+                    "ledgertwin serve carries it out; if it runs, see what it has logged",
+                )
+            case ErasureStage.ERASED if since > keys:
+                yield warning(
+                    f"erasure {erasure_id} is not final for {lag}: backups from before"
+                    " it can be opened",
+                    "rotate the keys",
+                )
+            case _:
+                pass
+
+
+def _table_of(connection: Connection[Any], projection: Projection[Any]) -> sql.Identifier | None:
+    """Of a read model, once it is built."""
+    stands = tracked(connection, [projection.name], lock=False)
+    if projection.name not in stands:
+        return None
+    return sql.Identifier(SCHEMA, table_name(projection.name, stands[projection.name].generation))
+
+
+def _in_words(lag: timedelta) -> str:
+    hours = int(lag.total_seconds() // 3600)
+    if lag.days >= 2:  # noqa: PLR2004
+        return f"{lag.days} days"
+    return f"{hours} hours" if hours >= 2 else f"{int(lag.total_seconds() // 60)} minutes"  # noqa: PLR2004
 
 
 def _now(connection: Connection[Any]) -> datetime:

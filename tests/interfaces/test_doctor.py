@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import LiteralString
 
@@ -14,10 +14,21 @@ from psycopg.conninfo import conninfo_to_dict
 
 from application.event_log import open_log
 from application.keystore import MASTER_KEY_VARIABLE
+from application.proof.witness import WitnessKey
 from application.vault import Vault
+from domain.value import changed
 from interfaces.database.embedded import EmbeddedPostgres
 from interfaces.database.expected import expected, found
-from interfaces.doctor import Ailment, Severity, clock, durability, examine
+from interfaces.doctor import (
+    Ailment,
+    Archiving,
+    Examined,
+    Severity,
+    backups,
+    clock,
+    durability,
+    examine,
+)
 from interfaces.sealer import open_sealing
 from interfaces.sealing import last_checkpoint
 from interfaces.settings import Settings
@@ -34,15 +45,29 @@ PARTS = (
     "migrations",
     "clock",
     "durability",
+    "backups",
     "roles",
     "rights",
     "triggers",
     "functions",
+    "tables",
     "keys",
     "sealing",
     "read_models",
     "snapshots",
+    "expiry",
+    "erasures",
 )
+
+
+UNKEPT = "backups"
+"""The tests' server is archived by nobody, which is said each time."""
+
+
+def ills(examined: Sequence[Examined]) -> Mapping[str, Sequence[Ailment]]:
+    """By the checks that found something, besides what is wrong with the tests' server itself."""
+    assert [len(e.ailments) for e in examined if e.check == UNKEPT] == [1]
+    return {e.check: e.ailments for e in examined if e.ailments and e.check != UNKEPT}
 
 
 class Patient:
@@ -82,9 +107,7 @@ class Patient:
                 owner.execute(statement)
 
     def ailments(self) -> Mapping[str, Sequence[Ailment]]:
-        """Of the checks that found something."""
-        examined = examine(self.url, self.settings)
-        return {each.check: each.ailments for each in examined if each.ailments}
+        return ills(examine(self.url, self.settings))
 
 
 @pytest.fixture
@@ -98,6 +121,47 @@ def test_nothing_is_said_of_a_bank_that_is_well(patient: Patient) -> None:
 
 
 LOG_OFF = "ALTER TABLE ledgertwin.bank_events DISABLE TRIGGER ALL"
+LOG_ON: Sequence[LiteralString] = (
+    "ALTER TABLE ledgertwin.bank_events ENABLE ALWAYS TRIGGER bank_events_never_change",
+    "ALTER TABLE ledgertwin.bank_events ENABLE ALWAYS TRIGGER bank_events_one_at_a_time",
+)
+AGED: Sequence[LiteralString] = (
+    LOG_OFF,
+    (
+        "UPDATE ledgertwin.bank_events SET state = convert_to(replace(convert_from(state,"
+        " 'UTF8'), '{\"at\":\"20', '{\"at\":\"19'), 'UTF8')"
+    ),
+    *LOG_ON,
+)
+"""Every record is of a century ago, and sealed and shown as ever."""
+
+
+NOTHING_NEEDED: LiteralString = (
+    "DO $$ DECLARE said text; BEGIN FOR said IN SELECT attname FROM pg_attribute"
+    " WHERE attrelid = 'readmodels.THAT'::regclass AND attnum > 1 AND attnotnull LOOP"
+    " EXECUTE format('ALTER TABLE readmodels.THAT ALTER %I DROP NOT NULL', said);"
+    " END LOOP; END $$"
+)
+ROW: LiteralString = (
+    "INSERT INTO readmodels.THAT SELECT * FROM jsonb_populate_record(NULL::readmodels.THAT,"
+    " jsonb_build_object(GIVEN))"
+)
+STAGE: LiteralString = (
+    "'erasure_id', gen_random_uuid(), 'stage', 'THIS',"
+    " 'last_position', (SELECT min(notification_id) FROM ledgertwin.bank_events)"
+)
+
+
+def row(table: LiteralString, given: LiteralString) -> Sequence[LiteralString]:
+    """A row of a read model in which nothing is said but what matters here."""
+    said = ROW.replace("THAT", table).replace("GIVEN", given)
+    return NOTHING_NEEDED.replace("THAT", table), said
+
+
+def erasure(stage: LiteralString) -> Sequence[LiteralString]:
+    return row("erasures_1", STAGE.replace("THIS", stage))
+
+
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 ILLS: Mapping[str, tuple[Sequence[LiteralString], str, Severity, str]] = {
     "a trigger is off": (
@@ -151,6 +215,54 @@ ILLS: Mapping[str, tuple[Sequence[LiteralString], str, Severity, str]] = {
         "functions",
         ERROR,
         "everybody may call ledgertwin.lock_log",
+    ),
+    "a function with less rights than it needs": (
+        ["ALTER FUNCTION ledgertwin.destroy_keys SECURITY INVOKER"],
+        "functions",
+        ERROR,
+        "ledgertwin.destroy_keys is another one",
+    ),
+    "a function that looks for names elsewhere first": (
+        ["ALTER FUNCTION ledgertwin.destroy_keys SET search_path = public, pg_catalog"],
+        "functions",
+        ERROR,
+        "ledgertwin.destroy_keys is another one",
+    ),
+    "a function of the same name": (
+        ["CREATE FUNCTION ledgertwin.lock_log(text) RETURNS int LANGUAGE sql AS 'SELECT 1'"],
+        "functions",
+        ERROR,
+        "ledgertwin.lock_log is another one",
+    ),
+    "a function of the application's own": (
+        ["ALTER FUNCTION ledgertwin.refuse_change OWNER TO ledgertwin_application"],
+        "roles",
+        ERROR,
+        "ledgertwin.refuse_change belongs to ledgertwin_application",
+    ),
+    "a schema in which the application makes tables": (
+        ["GRANT CREATE ON SCHEMA ledgertwin TO ledgertwin_application"],
+        "roles",
+        ERROR,
+        "ledgertwin_application may make tables and functions",
+    ),
+    "a rule by which nothing is written": (
+        ["CREATE RULE forget AS ON INSERT TO ledgertwin.cosignatures DO INSTEAD NOTHING"],
+        "tables",
+        ERROR,
+        "ledgertwin.cosignatures has a rule forget",
+    ),
+    "rows that only some see": (
+        ["ALTER TABLE ledgertwin.bank_events ENABLE ROW LEVEL SECURITY"],
+        "tables",
+        ERROR,
+        "ledgertwin.bank_events shows some of its rows to some only",
+    ),
+    "rows that stand in another table": (
+        ["CREATE TABLE public.more () INHERITS (ledgertwin.checkpoints)"],
+        "tables",
+        ERROR,
+        "ledgertwin.checkpoints shows the rows of more as its own",
     ),
     "a right too many": (
         ["GRANT DELETE ON ledgertwin.bank_events TO ledgertwin_application"],
@@ -228,17 +340,14 @@ ILLS: Mapping[str, tuple[Sequence[LiteralString], str, Severity, str]] = {
         ERROR,
         "the tree does not begin with",
     ),
+    "a tree that nothing is added to any more": (
+        ["UPDATE ledgertwin.merkle_log SET broken = 'record 7 is not as it was written'"],
+        "sealing",
+        ERROR,
+        "nothing is sealed any more: record 7 is not as it was written",
+    ),
     "a read model that is behind": (
-        [
-            "UPDATE ledgertwin.projections SET position = 0 WHERE name = 'balance'",
-            LOG_OFF,
-            (
-                "UPDATE ledgertwin.bank_events SET state = convert_to(replace(convert_from(state,"
-                " 'UTF8'), '{\"at\":\"20', '{\"at\":\"19'), 'UTF8')"
-            ),
-            "ALTER TABLE ledgertwin.bank_events ENABLE ALWAYS TRIGGER bank_events_never_change",
-            "ALTER TABLE ledgertwin.bank_events ENABLE ALWAYS TRIGGER bank_events_one_at_a_time",
-        ],
+        ["UPDATE ledgertwin.projections SET position = 0 WHERE name = 'balance'", *AGED],
         "read_models",
         WARNING,
         "the read model balance is",
@@ -254,6 +363,53 @@ ILLS: Mapping[str, tuple[Sequence[LiteralString], str, Severity, str]] = {
         "snapshots",
         ERROR,
         "1 snapshots are of records that are not in the log",
+    ),
+    "a snapshot of long ago": (
+        [
+            LOG_OFF,
+            (
+                "INSERT INTO ledgertwin.snapshots SELECT originator_id, 1, '', '', ''"
+                " FROM ledgertwin.bank_events WHERE topic = 'account.opened.v1'"
+            ),
+            (
+                "INSERT INTO ledgertwin.bank_events (originator_id, originator_version, topic,"
+                " state) SELECT originator_id, 300, topic, convert_to(replace(convert_from(state,"
+                " 'UTF8'), '{\"at\":\"20', '{\"at\":\"21'), 'UTF8')"
+                " FROM ledgertwin.bank_events WHERE topic = 'account.opened.v1'"
+            ),
+            *LOG_ON,
+        ],
+        "snapshots",
+        WARNING,
+        "1 snapshots are more than 256 records behind",
+    ),
+    "an authorization that should have expired": (
+        row(
+            "authorizations_1",
+            "'authorization_id', gen_random_uuid(), 'status', 'PENDING',"
+            " 'expires_at', now() - interval '3 hours'",
+        ),
+        "expiry",
+        WARNING,
+        "1 authorizations have expired and were not ended, the first for 3 hours",
+    ),
+    "a request to be erased that nobody answers": (
+        [*AGED, *erasure("REQUESTED")],
+        "erasures",
+        WARNING,
+        "nobody has answered the request for erasure",
+    ),
+    "an erasure that stands still": (
+        [*AGED, *erasure("STARTED")],
+        "erasures",
+        ERROR,
+        "is decided on and not carried out",
+    ),
+    "an erasure that does not become final": (
+        [*AGED, *erasure("ERASED")],
+        "erasures",
+        WARNING,
+        "backups from before it can be opened",
     ),
     "a data key under a lost key": (
         ["UPDATE ledgertwin.vault_keys SET kek_id = 'kek-1-lost'"],
@@ -303,10 +459,10 @@ def test_it_is_said_that_there_is(well: Patient, postgres: EmbeddedPostgres, ill
             for statement in statements:
                 owner.execute(statement)
         examined = examine(url, well.settings)
-    said_of = [(e.check, a.severity) for e in examined for a in e.ailments]
-    assert said_of == [(check, severity)], examined
-    (ailment,) = (a for e in examined for a in e.ailments)
-    assert said in ailment.said
+    found = ills(examined)
+    assert [*found] == [check], examined
+    ((ailment,),) = found.values()
+    assert (ailment.severity, said in ailment.said) == (severity, True), ailment
 
 
 @pytest.mark.parametrize(
@@ -360,6 +516,34 @@ def test_keys_that_cannot_be_opened_are_named(patient: Patient) -> None:
     assert [a.severity for a in patient.ailments()["keys"]] == [Severity.ERROR]
 
 
+def test_keys_that_were_replaced_and_are_still_there_are_named(patient: Patient) -> None:
+    patient.keystore.create()
+    assert patient.ailments() == {}, "it is being rotated"
+    patient("UPDATE ledgertwin.vault_keys SET created_at = now() - interval '5 days'")
+    (ailment,) = patient.ailments()["keys"]
+    assert "1 key-encryption keys were replaced 5 days ago, and not destroyed" in ailment.said
+
+
+def test_how_old_keys_may_be_is_as_it_was_set(patient: Patient) -> None:
+    patient("UPDATE ledgertwin.vault_keys SET created_at = now() - interval '40 days'")
+    settings = patient.settings.but(key_days=60)
+    assert ills(examine(patient.url, settings)) == {}
+
+
+def test_witnesses_that_do_not_cosign_are_named(patient: Patient, tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    policy.write_text(f"witness w {WitnessKey.make('w').verifier} https://w.example\nquorum w\n")
+    settings = patient.settings.but(witnesses=policy)
+    assert ills(examine(patient.url, settings)) == {}, "they have not been asked for long"
+    patient(
+        "ALTER TABLE ledgertwin.checkpoints DISABLE TRIGGER ALL",
+        "UPDATE ledgertwin.checkpoints SET signed_at = signed_at - interval '1 hour'",
+        "ALTER TABLE ledgertwin.checkpoints ENABLE ALWAYS TRIGGER checkpoints_never_change",
+    )
+    ((ailment,),) = ills(examine(patient.url, settings)).values()
+    assert "not enough witnesses have cosigned what was signed, for 60 minutes" in ailment.said
+
+
 def test_a_lost_file_of_the_last_checkpoint_is_named(patient: Patient) -> None:
     last_checkpoint(patient.settings).unlink()
     (ailment,) = patient.ailments()["sealing"]
@@ -391,6 +575,44 @@ def test_a_changed_file_of_the_last_checkpoint_is_named(patient: Patient) -> Non
 def test_a_setting_that_loses_or_hides_something_is_named(name: str, setting: str) -> None:
     (ailment,) = durability({"fsync": "on", name: setting})
     assert ailment.said.startswith(f"{name} is {setting}: ")
+
+
+NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+KEPT = Archiving(on=True, said_how=True, failing_since=None, standbys=0, idle=())
+
+
+@pytest.mark.parametrize(
+    ("archiving", "severity", "said"),
+    [
+        (changed(KEPT, on=False), Severity.WARNING, "kept on this server alone"),
+        (changed(KEPT, said_how=False), Severity.ERROR, "nothing says how to archive"),
+        (changed(KEPT, failing_since=NOON), Severity.ERROR, "12:00"),
+        (changed(KEPT, idle=("far",)), Severity.WARNING, "nobody reads the replication slot far"),
+    ],
+)
+def test_a_log_that_is_lost_with_the_disk_is_named(
+    archiving: Archiving, severity: Severity, said: str
+) -> None:
+    (ailment,) = backups(archiving)
+    assert (ailment.severity, said in ailment.said) == (severity, True), ailment
+
+
+@pytest.mark.parametrize("archiving", [KEPT, changed(KEPT, on=False, standbys=1)])
+def test_a_log_that_is_archived_or_has_a_standby_is_well(archiving: Archiving) -> None:
+    assert list(backups(archiving)) == []
+
+
+def test_it_is_the_server_that_is_asked_where_its_log_is_kept(patient: Patient) -> None:
+    with psycopg.connect(patient.url, autocommit=True) as owner:
+        owner.execute("SELECT pg_create_physical_replication_slot('standby_that_is_gone')")
+        try:
+            (found,) = (e for e in examine(patient.url, patient.settings) if e.check == UNKEPT)
+        finally:
+            owner.execute("SELECT pg_drop_replication_slot('standby_that_is_gone')")
+    assert ["alone" in a.said or "standby_that_is_gone" in a.said for a in found.ailments] == [
+        True,
+        True,
+    ]
 
 
 def test_the_settings_are_those_of_the_database(patient: Patient) -> None:
@@ -430,7 +652,7 @@ def test_the_exit_code_says_how_bad_it_is(patient: Patient) -> None:
     code, said = told(patient.settings.home, patient.url, "--json")
     checks = json.loads(said)["checks"]
     # The tests' server is one that is given, and they enter it as its superuser.
-    assert (code, [name for name in checks if checks[name]]) == (3, ["roles"])
+    assert (code, [name for name in checks if checks[name]]) == (3, [UNKEPT, "roles"])
     patient("ALTER TABLE ledgertwin.bank_events DISABLE TRIGGER ALL")
     code, said = told(patient.settings.home, patient.url)
     assert code == 4
