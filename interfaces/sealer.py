@@ -56,7 +56,7 @@ class Sealing:
         checkpoints_to: Path | None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._sealer = sealer
+        self.sealer = sealer
         self._seals = seals
         self._witnessing = witnessing
         self._checkpoints_to = checkpoints_to
@@ -64,7 +64,6 @@ class Sealing:
         self._sign_at = 0.0
         self._seal_at = 0.0
         self._told_of_it = True  # perhaps, by the one before
-        self.tree = sealer.tree
 
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
@@ -96,18 +95,18 @@ class Sealing:
         if time.monotonic() < self._seal_at:
             return False
         try:
-            more = self._sealer.advance()
+            more = self.sealer.advance()
             if time.monotonic() >= self._sign_at:
-                self._sealer.sign(self._clock())
+                self.sealer.sign(self._clock())
                 self._sign_at = time.monotonic() + SIGN_SECONDS - LOOK_SECONDS
         except BROKEN as broken:
             logger.critical("NOTHING IS SEALED ANY MORE: %s", broken)
             self._seal_at = time.monotonic() + AGAIN_SECONDS
             self._told_of_it = True
-            self._sealer.tell(str(broken))
+            self.sealer.tell(str(broken))
             return False
         if self._told_of_it:
-            self._sealer.tell(None)
+            self.sealer.tell(None)
             self._told_of_it = False
         return more
 
@@ -121,7 +120,7 @@ class Sealing:
 
     async def _put(self) -> bool:
         assert self._checkpoints_to is not None
-        latest = await asyncio.to_thread(self.tree.latest)
+        latest = await asyncio.to_thread(self.sealer.tree.latest)
         await asyncio.to_thread(self._seals.put, latest, self._checkpoints_to)
         return False
 

@@ -138,10 +138,10 @@ def test_whoever_has_not_the_row_of_the_tree_finds_nothing_to_do(
     with psycopg.connect(database) as leader, open_sealing(database, Settings(home=tmp_path)) as it:
         leader.execute("SELECT FROM ledgertwin.merkle_log FOR UPDATE")
         it.finish()
-        assert it.tree.latest() is None
+        assert it.sealer.tree.latest() is None
         leader.rollback()
         it.finish()
-        assert it.tree.latest() is not None
+        assert it.sealer.tree.latest() is not None
 
 
 def test_a_bank_that_is_told_to_stop_leaves_nothing_unsealed(database: str, tmp_path: Path) -> None:

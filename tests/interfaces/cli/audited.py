@@ -51,7 +51,7 @@ class Audited:
     def seal(self) -> Checkpoint:
         with open_sealing(self.url, self.settings) as sealing:
             sealing.finish()
-            note = sealing.tree.latest()
+            note = sealing.sealer.tree.latest()
         assert note is not None
         return Checkpoint.parse(note.text)
 
