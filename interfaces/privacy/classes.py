@@ -118,7 +118,8 @@ _NAMES: Final[Mapping[DataClass | None, str]] = {
         issuer_country items kinds kyc_open label_source labels list_version
         loan.document_received.v1:kind library_versions mcc merchant merchant.name
         merchant_id merchants message missing model months.key network_reference
-        observed.key operation operations params personal.key risk_factors rule_hits rules
+        observed.key operation operations params patterns.key personal.key risk_factors
+        rule_hits rules
         rules.code rules.when rules_sha256 said said.key scores.key service services source
         source_event_id stage tax_residence till topic topics.key reference.feature version
         words categories.key branch.registered.v1:name branches:name erasures.jsonl:on
