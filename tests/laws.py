@@ -126,7 +126,7 @@ from domain.loan import (
     WithdrawLoan,
 )
 from domain.money import Money
-from domain.overdraft import ApproveOverdraft, DeclineOverdraft
+from domain.overdraft import ApproveOverdraft, DeclineOverdraft, ProposeOverdraft
 from domain.personal import Unsealed
 from domain.refusal import Refusal
 from domain.retention import RetentionPolicy
@@ -155,6 +155,7 @@ from tests.strategies import (
     FIRST_DAY,
     INSTANTS,
     LOANS,
+    PROPOSALS,
     RULES,
     commands,
 )
@@ -221,6 +222,8 @@ class Laws(RuleBasedStateMachine):
         self.ask(_card(CARDS[1], CardType.PHYSICAL))
         self.ask(replace(_card(CARDS[3], CardType.VIRTUAL), account_id=ACCOUNTS[1]))
         self.ask(PublishRules(rules=RULES, publisher="chief"))
+        for command in _overdraft(PROPOSALS[0], ACCOUNTS[1], 50_00):
+            self.ask(command)
 
     @invariant()
     def every_balance_is_the_auditor_s(self) -> None:
@@ -494,7 +497,10 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
 }
 """What the commands that make no sense before something else has happened could be about."""
 
-LENDING = (*LoanCase.commands, DraftLoan, AddLoanGuarantor, DisburseLoan)
+LENDING = (
+    *(*LoanCase.commands, DraftLoan, AddLoanGuarantor, DisburseLoan),
+    *(ProposeOverdraft, ApproveOverdraft, DeclineOverdraft),
+)
 
 RATING_ANEW = (RequestRiskUpdateForAlert, RequestRiskUpdateForScore, CarryOutRiskUpdate)
 
@@ -724,6 +730,16 @@ def _introduction(customer_id: UUID) -> tuple[Any, ...]:
             reviewer="chief",
             on=FIRST_DAY,
         ),
+    )
+
+
+def _overdraft(proposal_id: UUID, account_id: UUID, minor: int) -> tuple[Any, ...]:
+    limit = Money(minor=minor, currency="EUR")
+    return (
+        ProposeOverdraft(
+            proposal_id=proposal_id, account_id=account_id, limit=limit, maker="clerk"
+        ),
+        ApproveOverdraft(proposal_id=proposal_id, approver="chief"),
     )
 
 

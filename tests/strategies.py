@@ -27,6 +27,7 @@ from domain.day_end import DAY_ENDS, DayEnds
 from domain.key_rotation import KEY_EPOCHS_ID, KeyEpochs
 from domain.loan import LoanCase
 from domain.money import MINOR_MAX, Money
+from domain.overdraft import OverdraftProposal
 from domain.personal import Personal, Retention, Unsealed
 from domain.postings import GL, Posting, transfer_postings
 from domain.retention import RETENTION_POLICY_ID, RetentionPolicy
@@ -68,6 +69,7 @@ ACCOUNTS = POOLS[Account]
 CARDS = POOLS[Card]
 BRANCHES = POOLS[Branch]
 LOANS = POOLS[LoanCase]
+PROPOSALS = POOLS[OverdraftProposal]
 RESTRICTIONS = ids(0xB, 2)
 CONTROLS = ids(0xE, 1)
 WALLET_TOKENS = ids(0xD, 3)
