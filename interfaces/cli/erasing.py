@@ -5,7 +5,7 @@ import asyncio
 import binascii
 import json
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -50,21 +50,20 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         out.out(json.dumps([_as_json(i, erasure) for i, erasure in found.items()]))
         return
-    table = Table(box=None)
-    for column in ("erasure", "customer", "stage", "erased", "kept until", "backups open with"):
-        table.add_column(column, overflow="fold")
     for erasure_id, erasure in found.items():
         told = _as_json(erasure_id, erasure)
-        kept = [f"{each['class']} {each['until'] or 'he leaves'}" for each in told["kept"]]
-        table.add_row(
-            told["erasure"],
-            told["customer"],
-            told["stage"],
-            " ".join(told["erased"]),
-            ", ".join(kept),
-            " ".join(told["backups_open_with"]),
-        )
-    out.print(table, markup=False)
+        out.print(f"{told['erasure']} {told['stage']}", markup=False)
+        out.print(f"    customer: {told['customer']}", markup=False)
+        for name in ("erased", "backups_open_with"):
+            if told[name]:
+                out.print(f"    {name.replace('_', ' ')}: {' '.join(told[name])}", markup=False)
+        for kept in told["kept"]:
+            out.print(f"    {_kept(kept)}", markup=False)
+
+
+def _kept(kept: Mapping[str, Any]) -> str:
+    until = kept["until"] or "the customer leaves, and a period beyond"
+    return f"kept: {kept['class']} until {until} ({kept['ground']})"
 
 
 @erasures.command("certificate")
@@ -114,8 +113,7 @@ def check(
     out.print(f"erasure {said['erasure']} of {said['subject']}: {said['stage']}", markup=False)
     out.print(f"erased: {' '.join(said['erased'])}; {said['counts']['values']} values")
     for kept in said["kept"]:
-        until = kept["until"] or "the customer leaves, and a period beyond"
-        out.print(f"kept: {kept['class']} until {until} ({kept['ground']})", markup=False)
+        out.print(_kept(kept), markup=False)
     out.print(said["does_not_say"], markup=False)
 
 
