@@ -2,6 +2,9 @@
 with a backup; and keys change without anybody else noticing."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -43,6 +46,8 @@ from interfaces.key_rotation import KeyRotation
 from interfaces.settings import Settings
 from interfaces.system import System, open_system
 from tests.application.banking import clerk, state_of, to_know
+from tests.application.test_custodians import MODULE, USER_PIN, UTIL, needs_softhsm
+from tests.interfaces.cli.ledgertwin import ROOT
 
 T = TypeVar("T")
 
@@ -51,9 +56,9 @@ TODAY = NOW.date()
 EMAIL = "erase.me@example.org"
 
 
-def told(database: str, home: Path, story: Callable[[System], Awaitable[T]]) -> T:
+def told(database: str, home: Path, story: Callable[[System], Awaitable[T]], **settings: Any) -> T:
     async def tell() -> T:
-        async with open_system(database, Settings(home=home)) as system:
+        async with open_system(database, Settings(home=home, **settings)) as system:
             return await story(system)
 
     return asyncio.run(tell())
@@ -312,19 +317,39 @@ def test_what_had_to_be_kept_goes_when_its_period_has_ended(database: str, tmp_p
     assert set(texts.values()) == {None}
 
 
+def hold_on(customer_id: UUID) -> PlaceLegalHold:
+    return PlaceLegalHold(
+        customer_id=customer_id,
+        legal_hold_id=uuid4(),
+        reason_code="LITIGATION",
+        legal_basis="a court",
+        maker="counsel",
+        on=TODAY,
+    )
+
+
+def test_a_hold_comes_too_late_for_what_has_started_and_keeps_the_rest(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> tuple[frozenset[Retention], frozenset[Retention]]:
+        customer_id = await departed(system)
+        erasure_id = await decided(system, customer_id)
+        await obeyed(system, hold_on(customer_id))
+        await settled(process(system))
+        erased = erasure(system, erasure_id).erased
+        await settled(process(system, NOW + timedelta(days=365 * 7 + 3)))
+        return erased, erasure(system, erasure_id).erased
+
+    contacts = frozenset({Retention.CONTACT})
+    assert told(database, tmp_path, story) == (contacts, contacts)
+
+
 def test_a_hold_stands_against_what_would_go_by_itself(database: str, tmp_path: Path) -> None:
     async def story(system: System) -> tuple[frozenset[Retention], frozenset[Retention]]:
         customer_id = await departed(system)
         erasure_id = await decided(system, customer_id)
         await settled(process(system))
-        hold = PlaceLegalHold(
-            customer_id=customer_id,
-            legal_hold_id=uuid4(),
-            reason_code="LITIGATION",
-            legal_basis="a court",
-            maker="counsel",
-            on=NOW.date(),
-        )
+        hold = hold_on(customer_id)
         await obeyed(system, hold)
         later = NOW + timedelta(days=365 * 7 + 3)
         await settled(process(system, later))
@@ -368,22 +393,61 @@ def wrapped_key(system: System, customer_id: UUID) -> VaultKey:
     return row
 
 
-def test_an_erasure_is_final_once_no_backup_can_be_opened(database: str, tmp_path: Path) -> None:
-    async def story(system: System) -> None:
-        customer_id = await introduced(system)
-        backup = wrapped_key(system, customer_id)
-        erasure_id = await decided(system, customer_id)
-        erasing = process(system)
-        await settled(erasing)
-        assert erasure(system, erasure_id).stage is ErasureStage.ERASED
-        system.vault.rewrapped(backup)  # whoever has a backup and the keys can still open it
-        await rotation(system, datetime.now(UTC) + timedelta(days=31)).step()
-        await settled(erasing)
-        assert erasure(system, erasure_id).stage is ErasureStage.FINAL
-        with pytest.raises(UnknownKey):
-            system.vault.rewrapped(backup)
+async def erased_for_good(system: System) -> None:
+    """Erase somebody and change keys: then no backup of him is opened, and nobody else is harmed."""
+    customer_id, other = await introduced(system), await introduced(system)
+    number = CardNumber("4111111111111111")
+    shown = system.card_vault.take_in(number, CardExpiry(year=2030, month=1), uuid4())
+    backup = wrapped_key(system, customer_id)
+    erasure_id = await decided(system, customer_id)
+    erasing = process(system)
+    await settled(erasing)
+    assert erasure(system, erasure_id).stage is ErasureStage.ERASED
+    system.vault.rewrapped(backup)  # whoever has a backup and the keys can still open it
+    await rotation(system, datetime.now(UTC) + timedelta(days=31)).step()
+    await settled(erasing)
+    assert erasure(system, erasure_id).stage is ErasureStage.FINAL
+    with pytest.raises(UnknownKey):
+        system.vault.rewrapped(backup)
+    assert read(system, refs(system, other))["email"] == EMAIL
+    with system.card_vault.number(shown.token).used() as digits:
+        assert digits == b"4111111111111111"
 
-    told(database, tmp_path, story)
+
+def test_an_erasure_is_final_once_no_backup_can_be_opened(database: str, tmp_path: Path) -> None:
+    told(database, tmp_path, erased_for_good)
+
+
+@needs_softhsm
+def test_an_erasure_is_final_with_keys_in_an_hsm_too(database: str, tmp_path: Path) -> None:
+    """In a process of its own, as SoftHSM looks for its tokens once in a process."""
+    (tmp_path / "tokens").mkdir()
+    configuration = tmp_path / "softhsm2.conf"
+    configuration.write_text(f"directories.tokendir = {tmp_path / 'tokens'}\nlog.level = ERROR\n")
+    environment = os.environ | {"SOFTHSM2_CONF": str(configuration)}
+    story = (
+        "import sys; from tests.interfaces.test_erasing import in_an_hsm; in_an_hsm(*sys.argv[1:])"
+    )
+    pins = ("--so-pin", "1234567", "--pin", USER_PIN)
+    for command in (
+        [str(UTIL), "--init-token", "--free", "--label", "bank", *pins],
+        [sys.executable, "-c", story, database, str(tmp_path)],
+    ):
+        run = subprocess.run(  # noqa: S603 -- SoftHSM's own, and this very Python
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+def in_an_hsm(database: str, home: str) -> None:
+    told(
+        database,
+        Path(home),
+        erased_for_good,
+        pkcs11_module=MODULE,
+        pkcs11_token="bank",  # noqa: S106 -- its label
+        pkcs11_pin=USER_PIN,
+    )
 
 
 def test_keys_that_come_back_with_a_part_of_a_backup_are_destroyed_again(
