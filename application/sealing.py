@@ -287,13 +287,13 @@ def _look_up(connection: Connection[Any], records: Sequence[_Row], ends: _Ends) 
     """What stands before the first ones of each stream, where it is not remembered: it was admitted
     earlier."""
     missing = {stream for _, stream, version, _, _ in records if version > 1} - ends.keys()
+    if not missing:
+        return
     # Of those that come several times, the first one is looked at last.
-    firsts = {stream: version for _, stream, version, _, _ in reversed(records)}
-    wanted = [(stream.hex(), firsts[stream] - 1) for stream in missing]
-    if wanted:
-        columns = [list(column) for column in zip(*wanted, strict=True)]
-        rows = connection.execute(_LAST_RECORDS, columns, binary=True).fetchall()
-        ends |= {row[0]: (row[1], record_leaf(*row)) for row in rows}
+    firsts = {row[1]: row[2] for row in reversed(records) if row[1] in missing}
+    wanted = [[stream.hex() for stream in firsts], [version - 1 for version in firsts.values()]]
+    rows = connection.execute(_LAST_RECORDS, wanted, binary=True).fetchall()
+    ends |= {row[0]: (row[1], record_leaf(*row)) for row in rows}
 
 
 def _latest(ends: _Ends) -> _Ends:
