@@ -142,9 +142,18 @@ class ChurnRisk:
 
 ExternalEvent = Login | Contact | BureauScore | CrmChange | LifeEvent | ChurnRisk
 
-NEEDS: Final[Mapping[type[Any], Processing]] = {
-    LifeEvent: Processing.LIFE_EVENTS,
-    ChurnRisk: Processing.CHURN_RISK,
+KINDS: Final[Mapping[type[Any], SignalKind]] = {
+    Login: SignalKind.LOGIN,
+    Contact: SignalKind.CONTACT,
+    BureauScore: SignalKind.BUREAU_SCORE,
+    CrmChange: SignalKind.CRM_CHANGE,
+    LifeEvent: SignalKind.LIFE_EVENT,
+    ChurnRisk: SignalKind.CHURN_RISK,
+}
+
+NEEDS: Final[Mapping[SignalKind, Processing]] = {
+    SignalKind.LIFE_EVENT: Processing.LIFE_EVENTS,
+    SignalKind.CHURN_RISK: Processing.CHURN_RISK,
 }
 """What is taken only where the customer agrees to what is made of it. All else is what serving him,
 or the law, asks for."""
@@ -388,7 +397,7 @@ def push_event(command: PushEvent, history: History) -> Decision:
     customer.require_alive()
     stream_id = signals_of(command.customer_id)
     events = history.state(CustomerSignals, stream_id).take(command)
-    processing = NEEDS.get(type(command.event))
+    processing = NEEDS.get(KINDS[type(command.event)])
     if events and processing is not None:
         customer.require_lawful(processing, command.occurred_at.astimezone(UTC).date())
     return [(stream_id, events)]

@@ -15,6 +15,7 @@ from domain.consent import Processing, resting_on
 from domain.customer import ConsentWithdrawn
 from domain.recorded import Recorded
 from domain.signals import (
+    KINDS,
     BureauScore,
     BureauScoreReported,
     ChurnRisk,
@@ -44,15 +45,6 @@ LIFE_EVENTS_KEPT: Final = 32
 """So many devices and topics of the CRM, those that were heard of last, and so many life events."""
 
 T = TypeVar("T")
-
-_KINDS: Final[Mapping[type[SignalEvent], SignalKind]] = {
-    LoginReported: SignalKind.LOGIN,
-    ContactReported: SignalKind.CONTACT,
-    BureauScoreReported: SignalKind.BUREAU_SCORE,
-    CrmChangeReported: SignalKind.CRM_CHANGE,
-    LifeEventReported: SignalKind.LIFE_EVENT,
-    ChurnRiskReported: SignalKind.CHURN_RISK,
-}
 
 
 # --- each as it was told --------------------------------------------------------------------------
@@ -94,7 +86,7 @@ class CustomerSignals(Feed[CustomerSignal]):
             customer_id=report.customer_id,
             position=recorded.position,
             version=recorded.version,
-            kind=_KINDS[type(event)],
+            kind=KINDS[type(said)],
             source=report.source,
             source_event_id=report.source_event_id,
             confidence=report.confidence,

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
 from domain.recorded import Recorded
-from domain.signals import signals_of
+from domain.signals import NEEDS, signals_of
 from domain.spending import spending_of
 from domain.value import value
 from projections.authorizations import AUTHORIZATIONS
@@ -246,6 +246,8 @@ class Twin:
         return document
 
     def _shows(self, projection: Projection[Any], row: Any) -> bool:
+        if projection is CUSTOMER_SIGNALS and row.kind in NEEDS:
+            return False  # its engagement tells it, for as long as the customer agrees
         if _TOLD[projection.name].of_account:
             return row.account_id in self._accounts
         owner: UUID = row.customer_id

@@ -18,7 +18,7 @@ from strawberry.utils.str_converters import to_camel_case
 from domain import completeness
 from domain.account import DORMANT_AFTER, HolderRole
 from domain.consent import Processing
-from domain.signals import LifeEventKind, ServiceChannel, SignalKind, signals_of
+from domain.signals import NEEDS, LifeEventKind, ServiceChannel, SignalKind, signals_of
 from domain.value import changed
 from interfaces.access.masking import Policy
 from interfaces.graphql_api.consents import not_done, today
@@ -84,15 +84,9 @@ class Signal:
         )
 
 
-_PROCESSED: Final = {
-    SignalKind.LIFE_EVENT: Processing.LIFE_EVENTS,
-    SignalKind.CHURN_RISK: Processing.CHURN_RISK,
-}
-
-
 async def _withheld(context: Context, customer_id: UUID, kind: SignalKind) -> bool:
     """Whether it is not shown, as the customer does not agree to what is made of it."""
-    made = _PROCESSED.get(kind)
+    made = NEEDS.get(kind)
     return made is not None and await not_done(context, customer_id, made) is not None
 
 
