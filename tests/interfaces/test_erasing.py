@@ -394,7 +394,7 @@ def wrapped_key(system: System, customer_id: UUID) -> VaultKey:
 
 
 async def erased_for_good(system: System) -> None:
-    """Erase somebody and change keys: then no backup of him is opened, and nobody else is harmed."""
+    """Erase somebody and change keys: no backup of him is opened then; nobody else is harmed."""
     customer_id, other = await introduced(system), await introduced(system)
     number = CardNumber("4111111111111111")
     shown = system.card_vault.take_in(number, CardExpiry(year=2030, month=1), uuid4())

@@ -67,10 +67,11 @@ PUT_THERE: Final = Mark("zasazenakprani", "590372816403")
 
 
 class Person(NamedTuple):
-    """A customer with an account, and all that nobody but the bank may know of him."""
+    """A customer with an account, what stands in all that he says, and by what he is found."""
 
     customer: str
     account: str
+    mark: Mark
     email: str
 
 
@@ -96,7 +97,18 @@ def moved_in(bank: Served, mark: Mark, number: int) -> Person:
         iban=with_check_digits("CZ", f"0800{number:04}{mark.digits}"),
     )
     bank.send("depositCash", accountId=account, amount=eur(f"{DEPOSIT / 100:.2f}"))
-    return Person(customer, account, said["email"])
+    return Person(customer, account, mark, said["email"])
+
+
+def paid(bank: Served, debtor: Person, creditor: Person, reference: str | None = None) -> None:
+    answer = bank.send(
+        "transfer",
+        fromAccountId=debtor.account,
+        toAccountId=creditor.account,
+        amount=eur("0.01"),
+        reference=reference,
+    )
+    assert answer["__typename"] == "Transferred", answer
 
 
 # --- what is asked --------------------------------------------------------------------------------
@@ -175,13 +187,7 @@ class Business:
         chance = random.Random(number)  # noqa: S311 -- not a secret
         while not self._over.is_set():
             one, other = chance.sample(self._people, 2)
-            answer = self._bank.send(
-                "transfer",
-                fromAccountId=one.account,
-                toAccountId=other.account,
-                amount=eur("0.01"),
-            )
-            assert answer["__typename"] == "Transferred", answer
+            paid(self._bank, one, other)
             self.balances.moved(one, other, 1)
             self._bank.ask(f"query ($id: ID!) {{ customer(id: $id) {{ {PERSONAL} }} }}", id=one[0])
             if chance.random() < 0.1:
@@ -353,6 +359,8 @@ def lived(server: Server) -> Day:
     marks = [OF_THE_ERASED] * ERASED + [OF_WHO_STAYS] * STAYING
     people = [moved_in(bank, mark, number) for number, mark in enumerate(marks)]
     gone, stayers = people[:ERASED], people[ERASED:]
+    for one, other in zip(people, [*people[1:], people[0]], strict=True):
+        paid(bank, one, other, f"{one.mark.word} {one.mark.digits}")
     wait_for(lambda: all(found_by(bank, person) for person in people))
 
     then = head(url)
