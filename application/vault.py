@@ -25,12 +25,20 @@ in the event can then not even be used to test a guess.
 import hmac
 import os
 import struct
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager
 from dataclasses import field, replace
 from threading import Lock
-from typing import Any, Final, LiteralString, Protocol, Self
+from typing import Any, Final, LiteralString, NamedTuple, Protocol, Self
 from uuid import UUID, uuid4
 
 from cryptography.exceptions import InvalidTag
@@ -139,13 +147,16 @@ class Sealed:
     created: tuple[DataKeyCreated, ...] = ()
 
 
-@value
-class Opening:
+class Opening(NamedTuple):
     """What a commitment commits to, for whoever may check it, and whom it is about."""
 
-    r: bytes = field(repr=False)
-    text: str = field(repr=False)
+    r: bytes
+    text: str
     subject: UUID
+
+    def __repr__(self) -> str:
+        """Neither, wherever it is shown by accident."""
+        return f"Opening(subject={self.subject!r})"
 
 
 class VaultTampered(Exception):
@@ -163,6 +174,35 @@ FROM unnest(%b::uuid[], %b::bigint[], %b::text[]) AS wanted (stream_id, version,
 JOIN ledgertwin.vault_values USING (stream_id, version, field)
 JOIN ledgertwin.vault_keys USING (dek_id)
 """
+
+# All that is sealed in one stream with one key is one row: to make a value of each column of each
+# value takes longer than to open it. Streams come one by one, whatever the planner thinks.
+_PACKED: Final = """
+SELECT wanted.stream_id, key.dek_id, key.subject, key.retention, key.kek_id, key.wrapped,
+    string_agg(
+        int8send(found.version) || int2send(octet_length(convert_to(found.field, 'UTF8'))::int2)
+        || convert_to(found.field, 'UTF8')
+        || int4send(octet_length(found.nonce) + octet_length(found.ciphertext))
+        || found.nonce || found.ciphertext,
+        ''::bytea
+    )
+FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS wanted (stream_id, versions, fields)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledgertwin.vault_values AS value
+    WHERE value.stream_id = wanted.stream_id
+        AND value.version = ANY(wanted.versions::bigint[])
+        AND value.field = ANY(wanted.fields::text[])
+    OFFSET 0
+) AS found
+JOIN ledgertwin.vault_keys AS key ON key.dek_id = found.dek_id
+GROUP BY wanted.stream_id, key.dek_id
+"""
+
+_WHERE: Final = struct.Struct(">QH")
+_LENGTH: Final = struct.Struct(">I")
+
+Place = tuple[int, str]
+"""Where a personal value stands in a stream: a version, and a field."""
 
 Ask = Callable[[LiteralString, Sequence[Sequence[Any]]], Awaitable[Sequence[tuple[Any, ...]]]]
 """Runs a statement with its parameters, which are lists, and gives the rows."""
@@ -299,9 +339,31 @@ class Vault:
     async def open_by(self, ask: Ask, refs: Iterable[PersonalRef]) -> Mapping[PersonalRef, Opening]:
         """Like `open`, without a thread: the one query goes over a connection of asyncio. What
         there is none of, or was erased, is missing."""
-        wanted = tuple(dict.fromkeys(refs))
-        rows = await ask(VALUES, _columns(wanted)) if wanted else ()
-        return self._opened_all([_value_and_key(row) for row in rows])
+        wanted = tuple(refs)
+        places: dict[UUID, set[Place]] = defaultdict(set)
+        for ref in wanted:
+            places[ref.stream_id].add((ref.version, ref.field))
+        opened = await self.open_in(ask, places)
+        found = ((ref, opened[ref.stream_id].get((ref.version, ref.field))) for ref in wanted)
+        return {ref: opening for ref, opening in found if opening is not None}
+
+    async def open_in(
+        self, ask: Ask, wanted: Mapping[UUID, Collection[Place]]
+    ) -> Mapping[UUID, Mapping[Place, Opening]]:
+        """Like `open_by`, of places in streams: for many of a few streams, 2 us each."""
+        opened: dict[UUID, dict[Place, Opening]] = {stream_id: {} for stream_id in wanted}
+        rows = await ask(_PACKED, _arrays(wanted)) if wanted else ()
+        for stream_id, *key, packed in rows:
+            row = VaultKey.of(key)
+            known = self._unwrapped(row)
+            cipher, into = AESGCM(known.secret), opened[stream_id]
+            for place, where, nonce, ciphertext in _unpacked(stream_id, packed):
+                if place in wanted[stream_id]:
+                    clear = _decrypted(cipher, nonce, ciphertext, _aad(where, row.subject, known))
+                    if clear is None:
+                        raise _tampered(stream_id, *place)
+                    into[place] = Opening(*clear, row.subject)
+        return opened
 
     def open_with_opening(self, ref: PersonalRef) -> Opening | None:
         """The text with its `r`, so that the event's commitment can be checked by `commitment`."""
@@ -560,20 +622,27 @@ def _sealed(
 
 def _opened(row: VaultValue, subject: UUID, key: _DataKey) -> Opening:
     aad = _aad(_where(row.stream_id, row.version, row.field), subject, key)
+    clear = _decrypted(AESGCM(key.secret), row.nonce, row.ciphertext, aad)
+    if clear is None:
+        raise _tampered(row.stream_id, row.version, row.field)
+    return Opening(*clear, subject)
+
+
+def _decrypted(
+    cipher: AESGCM, nonce: bytes, ciphertext: bytes, aad: bytes
+) -> tuple[bytes, str] | None:
+    """`r` and the text; None if it is not what was sealed."""
     try:
-        clear = AESGCM(key.secret).decrypt(row.nonce, row.ciphertext, aad)
-    except (InvalidTag, ValueError) as changed:  # ValueError: a nonce of an impossible length
-        raise _tampered(row) from changed
+        clear = cipher.decrypt(nonce, ciphertext, aad)
+    except (InvalidTag, ValueError):  # ValueError: a nonce of an impossible length
+        return None
     text = _text(clear[R_BYTES:])
-    if len(clear) < R_BYTES or text is None:
-        raise _tampered(row)
-    return Opening(r=clear[:R_BYTES], text=text, subject=subject)
+    return None if len(clear) < R_BYTES or text is None else (clear[:R_BYTES], text)
 
 
-def _tampered(row: VaultValue) -> VaultTampered:
+def _tampered(stream_id: UUID, version: int, field: str) -> VaultTampered:
     return VaultTampered(
-        f"the vault's value of field {row.field!r}, stream {row.stream_id}, "
-        f"version {row.version} was changed"
+        f"the vault's value of field {field!r}, stream {stream_id}, version {version} was changed"
     )
 
 
@@ -586,7 +655,7 @@ def _text(utf8: bytes) -> str | None:
 
 def _where(stream_id: UUID, version: int, field: str) -> bytes:
     name = field.encode()
-    return stream_id.bytes + struct.pack(">QH", version, len(name)) + name
+    return stream_id.bytes + _WHERE.pack(version, len(name)) + name
 
 
 def _commitment(r: bytes, where: bytes, text: bytes) -> str:
@@ -608,6 +677,35 @@ def _columns(refs: Sequence[PersonalRef]) -> Sequence[Sequence[Any]]:
         [ref.version for ref in refs],
         [ref.field for ref in refs],
     )
+
+
+def _arrays(wanted: Mapping[UUID, Collection[Place]]) -> Sequence[Sequence[Any]]:
+    """The parameters of _PACKED. Versions and fields are all of each: what nobody wants of what
+    they give together is not opened."""
+    return (
+        list(wanted),
+        [_array({version for version, _ in places}) for places in wanted.values()],
+        [_array({name for _, name in places}) for places in wanted.values()],
+    )
+
+
+def _array(items: Iterable[int | str]) -> str:
+    return f"{{{','.join(map(str, items))}}}"
+
+
+def _unpacked(stream_id: UUID, packed: bytes) -> Iterator[tuple[Place, bytes, bytes, bytes]]:
+    """Of a row of _PACKED: place, `where`, nonce and ciphertext of each."""
+    stream, at = stream_id.bytes, 0
+    while at < len(packed):
+        version, length = _WHERE.unpack_from(packed, at)
+        named = at + _WHERE.size
+        sealed = named + length
+        (length,) = _LENGTH.unpack_from(packed, sealed)
+        nonce = sealed + _LENGTH.size
+        ciphertext, end = nonce + NONCE_BYTES, nonce + length
+        place = version, packed[named:sealed].decode()
+        yield place, stream + packed[at:sealed], packed[nonce:ciphertext], packed[ciphertext:end]
+        at = end
 
 
 def _value_and_key(row: Sequence[Any]) -> tuple[VaultValue, VaultKey]:

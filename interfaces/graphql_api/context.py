@@ -8,7 +8,8 @@ share a snapshot and their queries.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from strawberry.fastapi import BaseContext
 
 from application.codec import Envelope
 from application.event_log.log import followed
-from application.vault import Opening, PersonalRef
+from application.vault import Opening, PersonalRef, Place
 from domain.access import Shown
 from interfaces.access.authentication import NOBODY, Authentication
 from interfaces.access.caller import Caller, Clearance
@@ -35,6 +36,7 @@ from interfaces.graphql_api.scalars import ConsistencyToken, Position
 from interfaces.graphql_api.sealed import NotOurs, Seal
 from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.graphql_api.values import Consistency, ReadMeta
+from interfaces.graphql_api.written import filled, has_places, places_in
 from interfaces.metrics import Metrics
 from interfaces.system import System
 from interfaces.telemetry import Telemetry
@@ -303,6 +305,28 @@ class Context(BaseContext):
         opened = await self.system.vault.open_by((await self.snapshot()).ask, refs)
         return {ref: opening.text for ref, opening in opened.items()}
 
+    async def filled(self, stream_id: UUID, rows: str | None) -> str | None:
+        """What PostgreSQL wrote of records of one stream, with what the caller sees of what is
+        sealed there: see written.py. Who sees the same of the same rows has them filled once."""
+        if rows is None or not has_places(rows):
+            return rows
+        now, clearance = await self.snapshot(), self.caller.clearance
+        of = partial(self._filled, clearance)
+        text, shown = await now.gathered((PersonalRef, clearance), of, (stream_id, rows))
+        for subject, name in shown:
+            self.reads.note(subject, name, _SHOWN[clearance])
+        return str(text)
+
+    async def _filled(
+        self, clearance: Clearance, now: Snapshot, pages: list[tuple[UUID, str]]
+    ) -> Sequence[tuple[str, Collection[tuple[UUID, str]]]]:
+        """The rows, and of whom they show which fields."""
+        wanted: dict[UUID, set[Place]] = defaultdict(set)
+        for stream_id, rows in pages:
+            wanted[stream_id].update(places_in(rows))
+        opened = await self.system.vault.open_in(now.ask, wanted)
+        return [_with_texts(clearance, opened[stream_id], rows) for stream_id, rows in pages]
+
     async def _opened(self, now: Snapshot, refs: list[PersonalRef]) -> Sequence[Opening | None]:
         """One query, at the moment that everything else is of."""
         opened = await self.system.vault.open_by(now.ask, refs)
@@ -457,6 +481,20 @@ class Info(strawberry.Info[Context, None]):
 async def _rows(document: Document[T], now: Snapshot, keys: list[Any]) -> Sequence[T | None]:
     rows = await now.many(document, keys)
     return [rows.get(key) for key in keys]
+
+
+def _with_texts(
+    clearance: Clearance, opened: Mapping[Place, Opening], rows: str
+) -> tuple[str, Collection[tuple[UUID, str]]]:
+    texts: list[str | None] = []
+    shown: set[tuple[UUID, str]] = set()
+    for place in places_in(rows):
+        opening, name = opened.get(place), place[1]
+        text = None if opening is None else seen(clearance, name, opening.text)
+        if opening is not None and text is not None:
+            shown.add((opening.subject, name))
+        texts.append(text)
+    return filled(rows, texts), shown
 
 
 def _meta(freshness: Mapping[str, Freshness], now: datetime) -> ReadMeta:

@@ -25,7 +25,6 @@ from interfaces.graphql_api.values import MoneyShown, Node
 from interfaces.graphql_api.written import (
     InSql,
     account_seen_in_sql,
-    filled,
     instant,
     money,
     place_for,
@@ -211,7 +210,7 @@ async def transactions_of(  # noqa: PLR0913 -- each is a part of one question
             written, partial(_written_pages, written), (account_id, currency)
         )
         return cursors.written(
-            await filled(edges, account_id, context.personal),
+            await context.filled(account_id, edges),
             keys=((newest,), (oldest,)) if edges else None,
             has_more=has_more,
             after=after,

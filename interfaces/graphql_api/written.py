@@ -6,17 +6,14 @@ nothing else is selected then comes as one text. Whatever cannot be written so (
 signed here) has the page made of objects, as ever.
 """
 
-import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from json import dumps
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
-from uuid import UUID
 
 from graphql import GraphQLObjectType, get_named_type
 from graphql.execution.collect_fields import FieldDetails
 
-from application.vault import PersonalRef
+from application.vault import Place
 from interfaces.access.caller import Clearance
 from interfaces.access.masking import ACCOUNT_HIDDEN, ACCOUNT_SHOWN, HIDDEN
 
@@ -77,24 +74,24 @@ def place_for(name: str, version: str, if_: str) -> str:
     return f"CASE WHEN {if_} THEN chr(1) || {version} || ':{name}' || chr(1) END"
 
 
-_PLACE: Final = re.compile("\x01([0-9]+):([a-z_]+)\x01")
+_MARK: Final = "\x01"
 
 
-async def filled(
-    rows: str | None, stream_id: UUID, open_: Callable[[PersonalRef], Awaitable[str | None]]
-) -> str | None:
-    """What PostgreSQL wrote of records of one stream, with what the vault holds in its places."""
-    if rows is None or "\x01" not in rows:
-        return rows
-    places = list(dict.fromkeys(_PLACE.findall(rows)))
-    texts = await asyncio.gather(
-        *(
-            open_(PersonalRef(stream_id=stream_id, version=int(version), field=name))
-            for version, name in places
-        )
-    )
-    shown = {place: dumps(text) for place, text in zip(places, texts, strict=True)}
-    return _PLACE.sub(lambda found: shown[found.group(1, 2)], rows)
+def has_places(rows: str) -> bool:
+    return _MARK in rows
+
+
+def places_in(rows: str) -> list[Place]:
+    """Where what is sealed of these rows stands in their stream, in the order of its places."""
+    named = (place.partition(":") for place in rows.split(_MARK)[1::2])
+    return [(int(version), name) for version, _, name in named]
+
+
+def filled(rows: str, texts: Iterable[str | None]) -> str:
+    """Rows with these texts in their places, in their order."""
+    parts = rows.split(_MARK)
+    parts[1::2] = ["null" if text is None else encode_basestring_ascii(text) for text in texts]
+    return "".join(parts)
 
 
 def account_seen_in_sql(expression: str, place: str) -> Pieces:
