@@ -5,9 +5,11 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.customer import ConsentWithdrawn
 from domain.recorded import Recorded
 from domain.signals import (
     BureauScore,
@@ -31,6 +33,7 @@ from domain.signals import (
 )
 from domain.value import changed
 from projections.columns import columns_of, reader
+from projections.customers import CUSTOMERS
 from projections.projection import fold_records, rows_of
 from projections.signals import (
     CUSTOMER_SIGNALS,
@@ -42,7 +45,8 @@ from projections.signals import (
     CustomerSignal,
     Engagement,
 )
-from tests.examples import ADA
+from projections.twin import Twin
+from tests.examples import ADA, AGREEING, active
 from tests.projections.histories import recorded
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -253,3 +257,42 @@ def _through_text(cls: type[Any], row: Any) -> Any:
             (given_value,) = column.rendered([given_value], form)  # type: ignore[arg-type]
         found.append(given_value)
     return reader(cls)(found)
+
+
+# --- what a customer agrees to --------------------------------------------------------------------
+
+MARRIED = LifeEventReported(report=report(), life_event=LifeEvent(kind=LifeEventKind.MARRIAGE))
+LEAVES = ChurnRiskReported(report=report(), churn_risk=CHURN)
+
+
+def then_withdrawn(purpose: str, *events: SignalEvent) -> list[Recorded]:
+    """And then the customer withdraws that purpose."""
+    withdrawn = ConsentWithdrawn(purpose=purpose, version="1", withdrawn_on=NOON.date())
+    told_of, (last,) = told(*events), recorded(ADA, withdrawn)
+    return [*told_of, changed(last, position=len(told_of) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("purpose", "life_events", "churn"),
+    [("PROFILING", 0, False), ("MARKETING", 1, False), ("newsletter", 1, True)],
+)
+def test_what_rests_on_a_purpose_is_forgotten_when_it_is_withdrawn(
+    purpose: str, life_events: int, churn: bool
+) -> None:
+    row = fold_records(ENGAGEMENTS, then_withdrawn(purpose, login(), MARRIED, LEAVES))[ADA,]
+    assert (len(row.life_events), row.churn is not None) == (life_events, churn)
+    assert row.channels[APP].logins == 1
+
+
+@pytest.mark.parametrize("purpose", ["PROFILING", "newsletter"])
+def test_of_whom_nothing_was_told_nothing_is_forgotten(purpose: str) -> None:
+    assert not fold_records(ENGAGEMENTS, then_withdrawn(purpose))
+
+
+def test_the_twin_tells_no_more_of_it_either() -> None:
+    records = then_withdrawn("PROFILING", login(), MARRIED, LEAVES)
+    twin = Twin(ADA)
+    twin.rows.put(CUSTOMERS, fold_records(CUSTOMERS, recorded(ADA, *active(), *AGREEING))[ADA,])
+    before = "MARRIAGE" in str(twin.fold(records[:-1]).document)
+    after = "MARRIAGE" in str(twin.fold(records[-1:]).document)
+    assert (before, after) == (True, False)
