@@ -53,6 +53,7 @@ _RAW_HEADERS: Final = [(name.encode(), text.encode()) for name, text in _HEADERS
 _LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
 _HOSTS_REMEMBERED: Final = 256
+_DIGITS: Final = 19
 
 
 class TooLarge(Exception):
@@ -208,4 +209,5 @@ def _is_loopback(host: str) -> bool:
 def _length(headers: Mapping[bytes, bytes]) -> int:
     """What the request says of its length; what it sends is counted anyway."""
     said = headers.get(b"content-length", b"0")
-    return int(said) if said.isdigit() else 0
+    # Zeros may stand before it, and Python counts no more than 4,300 digits.
+    return int(said.lstrip(b"0")[:_DIGITS] or b"0") if said.isdigit() else 0

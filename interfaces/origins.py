@@ -8,7 +8,6 @@ judged here.
 
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -63,4 +62,5 @@ class Origins:
         origin = headers.get(b"origin")
         if origin is None or origin in self._allowed:
             return True
-        return urlsplit(origin.decode("latin-1")).netloc.encode("latin-1") == headers.get(b"host")
+        _, _, host = origin.partition(b"://")
+        return bool(host) and host == headers.get(b"host")

@@ -34,6 +34,7 @@ _JSON: Final = b"application/json"
 _RESPONSE: Final = b"application/graphql-response+json"
 """What a client accepts who wants the status to say, too, whether its request was executed."""
 _HTML: Final = b"text/html; charset=utf-8"
+_POSITION_DIGITS: Final = 19
 
 _ALLOWED: Final = {
     "GET": frozenset({OperationType.QUERY}),
@@ -93,7 +94,7 @@ class GraphQLEndpoint:
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, last_seen = scope["method"], _header(scope, b"last-event-id")
-        if last_seen and not last_seen.isdigit():
+        if last_seen and (not last_seen.isdigit() or len(last_seen) > _POSITION_DIGITS):
             raise BadRequest("Last-Event-ID is the id of the last event that was seen")
         await self._streams.answer(
             await self._asked(scope, receive),

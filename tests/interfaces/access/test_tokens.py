@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
@@ -397,3 +400,59 @@ def test_keys_are_not_looked_for_where_the_issuer_was_not_said_to_be(issuer: Iss
         with pytest.raises(KeysUnavailable):
             caller_of(trusting(issuer), issuer.token())
         assert elsewhere.asked == []
+
+
+STRANGER = ec_key("first")
+
+
+def by_hand(issuer: Issuer, key: ECKey, **header: Any) -> str:
+    """A token with more in its header: what a library refuses to sign, an attacker can."""
+    said, payload, _ = issuer.token().split(".")
+    whole = {**json.loads(base64.urlsafe_b64decode(said + "==")), **header}
+    signed = f"{_base64(json.dumps(whole).encode())}.{payload}"
+    private = key.private_key
+    assert private is not None
+    r, s = decode_dss_signature(private.sign(signed.encode(), ECDSA(SHA256())))
+    return f"{signed}.{_base64(r.to_bytes(32) + s.to_bytes(32))}"
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def test_a_token_that_is_signed_by_hand_is_believed(steady: Issuer) -> None:
+    assert isinstance(steady.key, ECKey)
+    assert caller_of(trusting(steady), by_hand(steady, steady.key)).subject == "ada"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"crit": ["exp"], "exp": 1},
+        {"crit": ["urn:example:unheard-of"], "urn:example:unheard-of": True},
+        {"crit": None},
+        {"crit": ["b64"], "b64": False},
+        {"b64": False},
+    ],
+)
+def test_what_a_token_says_must_be_understood_is_not_passed_over(
+    steady: Issuer, header: dict[str, Any]
+) -> None:
+    """RFC 7515, section 4.1.11; RFC 7797, section 6."""
+    assert isinstance(steady.key, ECKey)
+    refused(trusting(steady), by_hand(steady, steady.key, **header))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"jwk": STRANGER.as_dict(private=False)},
+        {"jku": "http://127.0.0.1:1/keys"},
+        {"x5u": "http://127.0.0.1:1/chain"},
+    ],
+    ids=["jwk", "jku", "x5u"],
+)
+def test_a_key_that_a_token_brings_itself_is_not_used(
+    steady: Issuer, header: dict[str, Any]
+) -> None:
+    assert "signature" in refused(trusting(steady), by_hand(steady, STRANGER, **header))
