@@ -82,12 +82,16 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
         tell("making accounts")
         accounts = found(url, place.home, sizes.accounts)
         order = BankOrder(callers=CALLERS, seconds=sizes.seconds)
-        with bank_apart(url, place.home, accounts) as bank:
+        with (
+            bank_apart(url, place.home, accounts) as bank,
+            supervised(SEALER, url, Settings(home=place.home)),
+            psycopg.connect(url, autocommit=True) as connection,
+        ):
             transfers = partial(place.measured, DATABASE, partial(bank.order, order))
             place.checkpoint()
             contest: Contest = {
-                UNSEALED: transfers,
-                SEALED: partial(_sealed, url, place.home, lags, transfers),
+                UNSEALED: partial(_unsealed, connection, transfers),
+                SEALED: partial(_sealed, connection, lags, transfers),
             }
             alternate(contest, sizes.rounds, measured, tell)
     figures = dict(_of_lags(lags))
@@ -116,21 +120,26 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
 # --- beside the bank ------------------------------------------------------------------------------
 
 
+def _unsealed(connection: psycopg.Connection[Any], take: Callable[[], Round]) -> Round:
+    """A round while we have the row of the tree, so that the sealer finds nothing to do."""
+    with connection.transaction():
+        connection.execute("SELECT FROM ledgertwin.merkle_log FOR UPDATE")
+        return take()
+
+
 def _sealed(
-    url: str, home: Path, lags: Mapping[str, list[float]], take: Callable[[], Round]
+    connection: psycopg.Connection[Any],
+    lags: Mapping[str, list[float]],
+    take: Callable[[], Round],
 ) -> Round:
     """A round while the sealer, which has caught up before, follows."""
-    with (
-        supervised(SEALER, url, Settings(home=home)),
-        psycopg.connect(url, autocommit=True) as connection,
-    ):
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while _lag(connection, "checkpoint"):
-            if time.monotonic() > deadline:
-                raise TimeoutError("the sealer does not catch up")
-            time.sleep(_LOOK_SECONDS)
-        with _looking(connection, lags):
-            return take()
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while _lag(connection, "checkpoint"):
+        if time.monotonic() > deadline:
+            raise TimeoutError("the sealer does not catch up")
+        time.sleep(_LOOK_SECONDS)
+    with _looking(connection, lags):
+        return take()
 
 
 @contextmanager
