@@ -39,14 +39,17 @@ from domain.erasure import (
 from domain.holding import CloseCustomer
 from domain.key_rotation import KEY_EPOCHS_ID, KeyEpochs, RotationStage
 from domain.personal import Retention, Unsealed
+from domain.retention import SetRetentionPeriod
 from domain.sensitive import CardNumber
+from domain.transfer import Transfer
 from interfaces.database import as_application
 from interfaces.erasing import Erasing
 from interfaces.key_rotation import KeyRotation
 from interfaces.settings import Settings
 from interfaces.system import System, open_system
-from tests.application.banking import clerk, state_of, to_know
+from tests.application.banking import clerk, deposit, open_account, state_of, to_know
 from tests.application.test_custodians import MODULE, USER_PIN, UTIL, needs_softhsm
+from tests.examples import DAY, eur
 from tests.interfaces.cli.ledgertwin import ROOT
 
 T = TypeVar("T")
@@ -143,6 +146,35 @@ def test_of_a_customer_who_stays_contacts_go_and_his_name_stays(
         return read(system, before)
 
     assert told(database, tmp_path, story) == {"name": "Ada Lovelace", "email": None}
+
+
+def test_what_was_said_of_payments_goes_from_his_account_and_stays_on_the_other_one(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> tuple[Any, Any, Any]:
+        debtor, creditor = await introduced(system), await introduced(system)
+        accounts = uuid4(), uuid4()
+        opening = [open_account(a, c) for a, c in zip(accounts, (debtor, creditor), strict=True)]
+        transfer = Transfer(
+            transfer_id=uuid4(),
+            from_account_id=accounts[0],
+            to_account_id=accounts[1],
+            amount=eur(5_00),
+            booking_date=DAY,
+            reference=Unsealed(clear="rent of flat 12"),
+        )
+        at_once = SetRetentionPeriod(
+            retention=Retention.PAYMENT, years=0, ground="none", maker="clerk", approver="officer"
+        )
+        await obeyed(system, *opening, deposit(accounts[0], 5_00), transfer, at_once)
+        said = [refs(system, account) for account in accounts]
+        await decided(system, debtor, Retention.PAYMENT)
+        await settled(process(system))
+        return *(read(system, each) for each in said), verify(system.log)
+
+    his, the_other_s, verified = told(database, tmp_path, story)
+    assert (his, the_other_s) == ({"reference": None}, {"reference": "rent of flat 12"})
+    assert (verified.intact, verified.erased, verified.lost) == (True, 1, ())
 
 
 def test_the_log_says_what_was_destroyed_and_verifies(database: str, tmp_path: Path) -> None:

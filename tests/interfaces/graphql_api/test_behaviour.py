@@ -1,6 +1,7 @@
 """How a customer behaves, with whom it deals and how much of it is known, over HTTP."""
 
 import time
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -476,6 +477,21 @@ def test_whom_a_customer_pays_each_month_is_a_counterparty(bank: Served, custome
         "paidOut": {"amount": "4200.00"},
         "target": None,
     }
+
+
+def test_a_cursor_tells_nothing_of_whom_a_customer_pays(bank: Served, customer: str) -> None:
+    account = opened_in_2024(bank, customer, "5000.00")
+    for month in range(2, 6):
+        for name in ("Fairview Homes", "City Works"):
+            paid(bank, account, "10.00", f"2024-{month:02}-02", counterparty=name)
+
+    first = asked(bank, RELATIONSHIPS, customer, first=1)["relationships"]
+    (edge,) = first["edges"]
+    assert b"Works" not in b64decode(edge["cursor"] + "==", altchars=b"-_")
+    assert b"Homes" not in b64decode(edge["cursor"] + "==", altchars=b"-_")
+    (other,) = asked(bank, RELATIONSHIPS, customer, after=edge["cursor"])["relationships"]["edges"]
+    named = {edge["node"]["name"], other["node"]["name"]}
+    assert named == {"Fairview Homes", "City Works"}
 
 
 def test_a_counterparty_at_this_bank_is_known_as_the_customer_that_it_is(

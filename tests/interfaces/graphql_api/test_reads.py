@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from interfaces.graphql_api.ids import global_id
-from tests.interfaces.graphql_api.serving import Served, active_customer
+from tests.interfaces.graphql_api.serving import Served, active_customer, eur, open_account
 
 NODE = "edges { node { reader client purpose operations fields shown customerId } }"
 READS = f"query ($id: ID!) {{ customer(id: $id) {{ personalDataReads(first: 10) {{ {NODE} }} }} }}"
@@ -73,6 +73,25 @@ def test_what_the_executor_answers_is_recorded_as_well(bank: Served, customer: s
     assert answer["errors"]
     assert answer["data"]["customer"]["email"] == "ada@example.org"
     assert eventually(lambda: reads(bank, customer), 1)[0]["operations"] == ["Partly"]
+
+
+@pytest.mark.parametrize("edge", ["node", "cursor node"], ids=["written", "made"])
+def test_what_movements_say_is_recorded_however_their_page_is_put_together(
+    bank: Served, customer: str, edge: str
+) -> None:
+    account = open_account(bank, customer)
+    paid = {"amount": eur("5.00"), "kind": "PAYMENT", "counterparty": "Fairview Homes"}
+    shown = "... on AccountChanged { account { version } }"
+    bank.send("creditAccount", shown, accountId=account, reference="rent", **paid)
+    document = f"""query Statement($id: ID!) {{ account(id: $id) {{
+        transactions(first: 5) {{ edges {{ {edge} {{ counterparty reference }} }} }}
+    }} }}"""
+
+    (movement,) = bank.ask(document, id=account)["account"]["transactions"]["edges"]
+
+    assert movement["node"] == {"counterparty": "Fairview Homes", "reference": "rent"}
+    (read,) = eventually(lambda: reads(bank, customer), 1)
+    assert (read["operations"], read["fields"]) == (["Statement"], ["counterparty", "reference"])
 
 
 def test_everybody_on_a_page_is_on_record_and_can_be_paged_by_who_read(

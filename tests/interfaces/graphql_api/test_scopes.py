@@ -233,7 +233,10 @@ TWIN = """
         customer(id: $id) {
             name birthDate nationalId email phone address
             restrictions { direction reasonCode legalBasis }
-            accounts { account { transactions(first: 5) { edges { node { counterparty } } } } }
+            accounts { account {
+                holds { reference }
+                transactions(first: 5) { edges { node { counterparty reference } } }
+            } }
             myAccess { path visible masked missingScope }
         }
     }
@@ -259,8 +262,12 @@ def known(guarded: Guarded) -> dict[str, Any]:
         amount=eur("5.00"),
         kind="PAYMENT",
         counterparty="CZ6508000000192000145399",
+        reference="rent of flat 12",
     )
     assert paid["__typename"] == "AccountChanged", paid
+    bank.send(
+        "placeHold", accountId=account, amount=eur("1.00"), kind="PAYMENT", reference="hotel Adria"
+    )
     restricted = bank.send(
         "restrictCustomer",
         customerId=customer,
@@ -277,7 +284,8 @@ def twin(guarded: Guarded, customer: str, *scopes: Scope) -> dict[str, Any]:
     found: dict[str, Any] = bank.ask(TWIN, id=customer)["customer"]
     (held,) = found.pop("accounts")
     (edge,) = held["account"]["transactions"]["edges"]
-    return {**found, "counterparty": edge["node"]["counterparty"]}
+    (hold,) = held["account"]["holds"]
+    return {**found, **edge["node"], "hold": hold["reference"]}
 
 
 def test_compliance_sees_all(guarded: Guarded, known: dict[str, Any]) -> None:
@@ -287,6 +295,7 @@ def test_compliance_sees_all(guarded: Guarded, known: dict[str, Any]) -> None:
     }
     assert found["name"] == "Ada Lovelace"
     assert found["counterparty"] == "CZ6508000000192000145399"
+    assert (found["reference"], found["hold"]) == ("rent of flat 12", "hotel Adria")
     (restriction,) = found["restrictions"]
     assert (restriction["reasonCode"], restriction["legalBasis"]) == (
         "SUSPICION-17",
@@ -310,6 +319,8 @@ def test_an_analyst_sees_shapes(guarded: Guarded, known: dict[str, Any]) -> None
         "phone": "***4567",
         "address": "***, London",
         "counterparty": "***5399",
+        "reference": "***",
+        "hold": "***",
         "restrictions": [{"direction": "DEBIT", "reasonCode": None, "legalBasis": None}],
     }
     in_part = {"visible": True, "masked": True, "missingScope": "personal.clear"}
@@ -346,9 +357,12 @@ EVERYTHING = """
             restrictions { reasonCode legalBasis }
             accounts { account {
                 restrictions { reason }
-                transactions(first: 5) { edges { node { counterparty } } }
+                holds { reference }
+                transactions(first: 5) { edges { node { counterparty reference } } }
                 owner { name email }
-                found: transactions(first: 5) { edges { cursor node { counterparty type } } }
+                found: transactions(first: 5) {
+                    edges { cursor node { counterparty reference type } }
+                }
             } }
             timeline(first: 100) { edges { node { type data } } }
             diff(from: { version: 1 }, to: { effectiveAt: "2999-01-01T00:00:00Z" }) {
@@ -360,7 +374,7 @@ EVERYTHING = """
 """
 SECRETS = (
     *("Lovelace", "ada@example", "151210", "601 234", "1815-12-10", "St James"),
-    *("SUSPICION-17", "Act 253/2008", "CZ6508000000192000"),
+    *("SUSPICION-17", "Act 253/2008", "CZ6508000000192000", "flat 12", "Adria"),
 )
 
 
