@@ -74,7 +74,7 @@ def test_a_hold_stands_against_it_until_it_is_lifted(bank: Served) -> None:
     assert held["code"] == "LEGAL_HOLD_IN_FORCE"
     (hold,) = bank.ask(HOLDS, id=customer)["customer"]["legalHolds"]
     assert (hold["reasonCode"], hold["reviewOn"]) == ("LITIGATION", "2030-01-01")
-    bank.send("liftLegalHold", customerId=customer, legalHoldId=hold["id"], reviewer="counsel")
+    bank.send("liftLegalHold", customerId=customer, legalHoldId=hold["id"], reviewer="judge")
     wait_for(lambda: bank.ask(HOLDS, id=customer)["customer"]["legalHolds"] == [])
 
 
