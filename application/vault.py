@@ -356,13 +356,16 @@ class Vault:
         for stream_id, *key, packed in rows:
             row = VaultKey.of(key)
             known = self._unwrapped(row)
-            cipher, into = AESGCM(known.secret), opened[stream_id]
-            for place, where, nonce, ciphertext in _unpacked(stream_id, packed):
-                if place in wanted[stream_id]:
-                    clear = _decrypted(cipher, nonce, ciphertext, _aad(where, row.subject, known))
-                    if clear is None:
+            decrypt, subject = AESGCM(known.secret).decrypt, row.subject
+            before, behind = stream_id.bytes, _whose_key(subject, known)
+            into, places = opened[stream_id], wanted[stream_id]
+            for place, where, nonce, ciphertext in _unpacked(packed):
+                if place in places:
+                    aad = before + where + behind
+                    opening = _decrypted(decrypt, nonce, ciphertext, aad, subject)
+                    if opening is None:
                         raise _tampered(stream_id, *place)
-                    into[place] = Opening(*clear, row.subject)
+                    into[place] = opening
         return opened
 
     def open_with_opening(self, ref: PersonalRef) -> Opening | None:
@@ -621,36 +624,34 @@ def _sealed(
 
 
 def _opened(row: VaultValue, subject: UUID, key: _DataKey) -> Opening:
+    decrypt = AESGCM(key.secret).decrypt
     aad = _aad(_where(row.stream_id, row.version, row.field), subject, key)
-    clear = _decrypted(AESGCM(key.secret), row.nonce, row.ciphertext, aad)
-    if clear is None:
+    opening = _decrypted(decrypt, row.nonce, row.ciphertext, aad, subject)
+    if opening is None:
         raise _tampered(row.stream_id, row.version, row.field)
-    return Opening(*clear, subject)
+    return opening
 
 
 def _decrypted(
-    cipher: AESGCM, nonce: bytes, ciphertext: bytes, aad: bytes
-) -> tuple[bytes, str] | None:
-    """`r` and the text; None if it is not what was sealed."""
+    decrypt: Callable[[bytes, bytes, bytes], bytes],
+    nonce: bytes,
+    ciphertext: bytes,
+    aad: bytes,
+    subject: UUID,
+) -> Opening | None:
+    """None if it is not what was sealed. No error leaves here: it might hold the text."""
     try:
-        clear = cipher.decrypt(nonce, ciphertext, aad)
-    except (InvalidTag, ValueError):  # ValueError: a nonce of an impossible length
+        clear = decrypt(nonce, ciphertext, aad)
+        text = clear[R_BYTES:].decode()
+    except (InvalidTag, ValueError):  # ValueError: a nonce of an impossible length, or no UTF-8
         return None
-    text = _text(clear[R_BYTES:])
-    return None if len(clear) < R_BYTES or text is None else (clear[:R_BYTES], text)
+    return Opening(clear[:R_BYTES], text, subject) if len(clear) >= R_BYTES else None
 
 
 def _tampered(stream_id: UUID, version: int, field: str) -> VaultTampered:
     return VaultTampered(
         f"the vault's value of field {field!r}, stream {stream_id}, version {version} was changed"
     )
-
-
-def _text(utf8: bytes) -> str | None:
-    try:
-        return utf8.decode()
-    except UnicodeDecodeError:
-        return None  # and not an error that holds the text
 
 
 def _where(stream_id: UUID, version: int, field: str) -> bytes:
@@ -663,7 +664,11 @@ def _commitment(r: bytes, where: bytes, text: bytes) -> str:
 
 
 def _aad(where: bytes, subject: UUID, key: _DataKey) -> bytes:
-    return where + subject.bytes + key.id.bytes
+    return where + _whose_key(subject, key)
+
+
+def _whose_key(subject: UUID, key: _DataKey) -> bytes:
+    return subject.bytes + key.id.bytes
 
 
 def _wrap_aad(dek_id: UUID, subject: UUID, retention: Retention) -> bytes:
@@ -693,9 +698,9 @@ def _array(items: Iterable[int | str]) -> str:
     return f"{{{','.join(map(str, items))}}}"
 
 
-def _unpacked(stream_id: UUID, packed: bytes) -> Iterator[tuple[Place, bytes, bytes, bytes]]:
-    """Of a row of _PACKED: place, `where`, nonce and ciphertext of each."""
-    stream, at = stream_id.bytes, 0
+def _unpacked(packed: bytes) -> Iterator[tuple[Place, bytes, bytes, bytes]]:
+    """Of a row of _PACKED: the place of each, its part of `where`, nonce and ciphertext."""
+    at = 0
     while at < len(packed):
         version, length = _WHERE.unpack_from(packed, at)
         named = at + _WHERE.size
@@ -704,7 +709,7 @@ def _unpacked(stream_id: UUID, packed: bytes) -> Iterator[tuple[Place, bytes, by
         nonce = sealed + _LENGTH.size
         ciphertext, end = nonce + NONCE_BYTES, nonce + length
         place = version, packed[named:sealed].decode()
-        yield place, stream + packed[at:sealed], packed[nonce:ciphertext], packed[ciphertext:end]
+        yield place, packed[at:sealed], packed[nonce:ciphertext], packed[ciphertext:end]
         at = end
 
 

@@ -36,7 +36,7 @@ from interfaces.graphql_api.scalars import ConsistencyToken, Position
 from interfaces.graphql_api.sealed import NotOurs, Seal
 from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.graphql_api.values import Consistency, ReadMeta
-from interfaces.graphql_api.written import filled, has_places, places_in
+from interfaces.graphql_api.written import Sealed, has_places
 from interfaces.metrics import Metrics
 from interfaces.system import System
 from interfaces.telemetry import Telemetry
@@ -321,11 +321,17 @@ class Context(BaseContext):
         self, clearance: Clearance, now: Snapshot, pages: list[tuple[UUID, str]]
     ) -> Sequence[tuple[str, Collection[tuple[UUID, str]]]]:
         """The rows, and of whom they show which fields."""
+        sealed = [(stream_id, Sealed(rows)) for stream_id, rows in pages]
         wanted: dict[UUID, set[Place]] = defaultdict(set)
-        for stream_id, rows in pages:
-            wanted[stream_id].update(places_in(rows))
+        for stream_id, page in sealed:
+            wanted[stream_id].update(page.places)
         opened = await self.system.vault.open_in(now.ask, wanted)
-        return [_with_texts(clearance, opened[stream_id], rows) for stream_id, rows in pages]
+        seen_in = {stream_id: _seen_in(clearance, found) for stream_id, found in opened.items()}
+        return [
+            (page.filled(texts), shown)
+            for stream_id, page in sealed
+            for texts, shown in (seen_in[stream_id],)
+        ]
 
     async def _opened(self, now: Snapshot, refs: list[PersonalRef]) -> Sequence[Opening | None]:
         """One query, at the moment that everything else is of."""
@@ -483,18 +489,16 @@ async def _rows(document: Document[T], now: Snapshot, keys: list[Any]) -> Sequen
     return [rows.get(key) for key in keys]
 
 
-def _with_texts(
-    clearance: Clearance, opened: Mapping[Place, Opening], rows: str
-) -> tuple[str, Collection[tuple[UUID, str]]]:
-    texts: list[str | None] = []
-    shown: set[tuple[UUID, str]] = set()
-    for place in places_in(rows):
-        opening, name = opened.get(place), place[1]
-        text = None if opening is None else seen(clearance, name, opening.text)
-        if opening is not None and text is not None:
-            shown.add((opening.subject, name))
-        texts.append(text)
-    return filled(rows, texts), shown
+def _seen_in(
+    clearance: Clearance, opened: Mapping[Place, Opening]
+) -> tuple[Mapping[Place, str], Collection[tuple[UUID, str]]]:
+    """What is seen of each, and of whom these are which fields."""
+    texts: dict[Place, str] = {}
+    for place, opening in opened.items():
+        text = seen(clearance, place[1], opening.text)
+        if text is not None:
+            texts[place] = text
+    return texts, {(opened[place].subject, place[1]) for place in texts}
 
 
 def _meta(freshness: Mapping[str, Freshness], now: datetime) -> ReadMeta:

@@ -81,17 +81,19 @@ def has_places(rows: str) -> bool:
     return _MARK in rows
 
 
-def places_in(rows: str) -> list[Place]:
-    """Where what is sealed of these rows stands in their stream, in the order of its places."""
-    named = (place.partition(":") for place in rows.split(_MARK)[1::2])
-    return [(int(version), name) for version, _, name in named]
+class Sealed:
+    """Rows with places in them: where in their stream stands what belongs there."""
 
+    def __init__(self, rows: str) -> None:
+        self._parts = rows.split(_MARK)
+        named = [place.partition(":") for place in self._parts[1::2]]
+        self.places: Sequence[Place] = [(int(version), name) for version, _, name in named]
 
-def filled(rows: str, texts: Iterable[str | None]) -> str:
-    """Rows with these texts in their places, in their order."""
-    parts = rows.split(_MARK)
-    parts[1::2] = ["null" if text is None else encode_basestring_ascii(text) for text in texts]
-    return "".join(parts)
+    def filled(self, texts: Mapping[Place, str]) -> str:
+        """As JSON. What has no text is null."""
+        json = {place: encode_basestring_ascii(text) for place, text in texts.items()}
+        self._parts[1::2] = [json.get(place, "null") for place in self.places]
+        return "".join(self._parts)
 
 
 def account_seen_in_sql(expression: str, place: str) -> Pieces:
