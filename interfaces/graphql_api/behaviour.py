@@ -18,10 +18,10 @@ from strawberry.utils.str_converters import to_camel_case
 from domain import completeness
 from domain.account import DORMANT_AFTER, HolderRole
 from domain.consent import Processing
-from domain.signals import NEEDS, LifeEventKind, ServiceChannel, SignalKind, signals_of
+from domain.signals import LifeEventKind, ServiceChannel, SignalKind, signals_of
 from domain.value import changed
 from interfaces.access.masking import Policy
-from interfaces.graphql_api.consents import not_done, today
+from interfaces.graphql_api.consents import not_done, today, withheld
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.errors import BadUserInput
 from interfaces.graphql_api.fields import After, First, field
@@ -82,12 +82,6 @@ class Signal:
             position=Position(row.position),
             event=EventRef(stream_id=signals_of(row.customer_id), version=row.version),
         )
-
-
-async def _withheld(context: Context, customer_id: UUID, kind: SignalKind) -> bool:
-    """Whether it is not shown, as the customer does not agree to what is made of it."""
-    made = NEEDS.get(kind)
-    return made is not None and await not_done(context, customer_id, made) is not None
 
 
 # --- behaviour ------------------------------------------------------------------------------------
@@ -708,7 +702,7 @@ class Behaving:
         ] = None,
     ) -> Connection[Signal]:
         context = info.context
-        told = {one for one in SignalKind if not await _withheld(context, self.uuid, one)}
+        told = {one for one in SignalKind if not await withheld(context, self.uuid, one)}
         shown = told if kind is None else told & {kind}
         return await newest(
             context,

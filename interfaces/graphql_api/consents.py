@@ -17,6 +17,7 @@ from domain.consent import (
     Stopped,
     stopped,
 )
+from domain.signals import NEEDS, SignalKind
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import field
 from projections.customers import CUSTOMERS
@@ -104,6 +105,12 @@ async def not_done(context: Context, customer_id: UUID, processing: Processing) 
     known = {PURPOSES[p]: c for p, c in row.consents.items() if p in PURPOSES} if row else {}
     granted = {p: c.valid_until for p, c in known.items() if c.withdrawn_on is None}
     return stopped(processing, granted, known.keys() - granted.keys(), await today(context))
+
+
+async def withheld(context: Context, customer_id: UUID, kind: SignalKind) -> bool:
+    """Whether such a signal is not shown, as the customer does not agree to what is made of it."""
+    made = NEEDS.get(kind)
+    return made is not None and await not_done(context, customer_id, made) is not None
 
 
 async def today(context: Context) -> date:

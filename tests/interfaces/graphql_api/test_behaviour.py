@@ -364,6 +364,22 @@ def test_a_kind_that_is_not_shown_is_not_found_by_asking_for_it(
     assert asked(bank, SIGNALS, customer, kind="LIFE_EVENT")["signals"]["edges"] == []
 
 
+def test_that_something_was_told_stands_in_the_history_and_not_what(
+    bank: Served, customer: str
+) -> None:
+    watched(bank, customer)
+    timeline = """query ($id: ID!) {
+        customer(id: $id) {
+            timeline(types: ["signal.life_event_reported.v1"]) { edges { node { data } } }
+        }
+    }"""
+    (before,) = asked(bank, timeline, customer)["timeline"]["edges"]
+    withdrawn(bank, customer, "PROFILING")
+    (after,) = asked(bank, timeline, customer)["timeline"]["edges"]
+    assert before["node"]["data"]["life_event"] == {"kind": "MARRIAGE"}
+    assert after["node"]["data"].keys() == {"report"}
+
+
 def test_what_was_agreed_to_at_a_moment_is_shown_as_of_it(bank: Served, customer: str) -> None:
     watched(bank, customer)
     then = asked(bank, PROCESSING, customer)
