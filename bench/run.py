@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from bench import (
     auditing,
     authorizations,
+    erasing,
     growth,
     live,
     machine,
@@ -38,6 +39,7 @@ PARTS: Final[Mapping[str, Callable[[Place, Sizes, Tell], Findings]]] = {
     "verify": verification.measure,
     "audit": auditing.measure,
     "proofs": proofs.measure,
+    "erasing": erasing.measure,
     "graphql": web.measure,
     "live": live.measure,
     "growth": growth.measure,
