@@ -38,7 +38,7 @@ from interfaces.graphql_api.sealed import Seal
 from interfaces.graphql_api.trusted import TrustedDocuments
 from interfaces.guard import Guard
 from interfaces.health import (
-    reasons_not_ready,
+    Readiness,
     sealing_lag,
     unusual_readings,
     waiting_alerts,
@@ -121,7 +121,7 @@ def create_app(
     for path, answer in (
         ("/", _page),
         ("/healthz", _alive),
-        ("/readyz", partial(_ready, system)),
+        ("/readyz", partial(_ready, Readiness(system))),
     ):
         app.add_route(path, _route(answer), methods=["GET"])
     app.add_route("/metrics", partial(_metrics, system, metrics, hub), methods=["GET"])
@@ -204,10 +204,10 @@ async def _alive() -> Response:
     return JSONResponse({"status": "alive"})
 
 
-async def _ready(system: System) -> Response:
-    reasons = await reasons_not_ready(system)
+async def _ready(readiness: Readiness) -> Response:
+    reasons = await readiness.reasons_against()
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-    body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+    body = {"status": "not ready" if reasons else "ready", "reasons": [*reasons]}
     return JSONResponse(body, status_code=status)
 
 

@@ -1,7 +1,8 @@
 """Whether the bank can be asked: for whoever starts it, balances load onto it, or watches it."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,10 +21,30 @@ LAG_SECONDS: Final = 10.0
 """Read models that are further behind than this are not fit to be asked."""
 
 _PATIENCE_SECONDS: Final = 5.0
+_KNOWN_SECONDS: Final = 0.25
 
 
-async def reasons_not_ready(system: System) -> list[str]:
-    """Why requests should go elsewhere; nothing if they may come."""
+class Readiness:
+    """Whether it can be asked, looked up a few times a second at most, however many want to know:
+    strangers may, and each look takes a connection of its own and some of the bank's threads."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._looking = asyncio.Lock()
+        self._known_until = 0.0
+        self._reasons: Sequence[str] = ()
+
+    async def reasons_against(self) -> Sequence[str]:
+        """Why requests should go elsewhere; nothing if they may come."""
+        async with self._looking:
+            if time.monotonic() >= self._known_until:
+                self._reasons = await _reasons(self._system)
+                self._known_until = time.monotonic() + _KNOWN_SECONDS
+            return self._reasons
+
+
+async def _reasons(system: System) -> list[str]:
+    """Looked up."""
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             reasons = [

@@ -2,9 +2,13 @@
 
 import logging
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from interfaces import health
+from interfaces.database.migrate import MigrationStatus, status
 from tests.interfaces.access.guarded import Guarded
 from tests.interfaces.graphql_api.serving import Served
 
@@ -82,3 +86,20 @@ def test_what_a_stranger_sends_is_no_defect(
     status = answered(bank if open_ else guarded.bank, request, headers)
     assert status in statuses.split()
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+def test_strangers_who_ask_whether_it_is_ready_do_not_keep_the_bank_busy(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def counted(url: str) -> MigrationStatus:
+        looked.append(url)
+        return status(url)
+
+    monkeypatch.setattr(health, "status", counted)
+    before = time.monotonic()
+    with ThreadPoolExecutor(20) as strangers:
+        answers = [*strangers.map(lambda _: guarded.bank.http.get("/readyz"), range(200))]
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert len(looked) <= 2 + (time.monotonic() - before) / 0.25

@@ -112,11 +112,14 @@ def test_whoever_watches_is_told(outage: Outage) -> None:
         answer = bank.http.get("/readyz")
         assert (answer.status_code, answer.json()["reasons"]) == (200, [])
 
-    in_time(ready)
-    with outage.away():
+    def not_ready() -> None:
         answer = bank.http.get("/readyz")
         assert answer.status_code == 503
         assert answer.json()["reasons"] == ["the database does not answer"]
+
+    in_time(ready)
+    with outage.away():
+        in_time(not_ready)
         assert bank.http.get("/healthz").status_code == 200
         assert "ledgertwin_database_up 0.0" in bank.http.get("/metrics").text
     in_time(ready)
