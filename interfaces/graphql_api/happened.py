@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, Self, get_args
 from uuid import UUID
 
 import strawberry
@@ -17,31 +17,30 @@ from strawberry.scalars import JSON
 
 from application.commands import CommandAccepted
 from application.vault import PersonalRef
-from domain.account import AccountRestricted
 from domain.aggregate import permanent_name
 from domain.personal import personal_fields
 from domain.recorded import Recorded
+from domain.signals import KINDS, SignalEvent, told
+from interfaces.graphql_api.consents import withheld
 from interfaces.graphql_api.context import Context, Info
 from interfaces.graphql_api.fields import field
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import EventRef
+from interfaces.privacy.classes import DataClass
+from interfaces.privacy.classification import named_in
 from projections.paths import Confidential, PersonalValue
 from projections.read_models import Snapshot
 from projections.rows import Decode, records_of
 from projections.twin import Change, Difference
 
-_CONFIDENTIAL: Final = frozenset({"reason_code", "legal_basis", "matches"})
-_WHY_AN_ACCOUNT: Final = frozenset({"reason"})
-"""Why somebody is restricted, and which entries of a list he resembles. What is no secret anywhere
-else is one where an account is restricted: it may be so with its customer."""
-
 _ACCOUNTS: Final = frozenset({"counterparty_account", "plain_counterparty"})
 """The account of somebody who need not be a customer; a merchant's name, or what older records say
 in its place."""
 
-_NEVER: Final = frozenset({"token", "pvv_ref", "features", "assessment"})
-"""What stands for a card's number or PIN; and what a decision was made of, which the authorization
-tells."""
+_SIGNALS: Final = get_args(SignalEvent)
+
+_TOLD_ELSEWHERE: Final = frozenset({"features", "assessment"})
+"""What a decision was made of, which the authorization tells."""
 
 
 @strawberry.type(description="Something that happened around a customer, as its record says.")
@@ -129,16 +128,20 @@ async def value_shown(context: Context, held: Any) -> JSON | None:
 async def event_shown(context: Context, recorded: Recorded) -> dict[str, Any]:
     """What an event says, by the names that it has in the log, as the caller may see it."""
     event = recorded.event
-    _, stored = context.system.log.codec.encode(event)
-    data = {name: item for name, item in json.loads(stored).items() if name not in _NEVER}
+    topic, stored = context.system.log.codec.encode(event)
+    left_out = _TOLD_ELSEWHERE | named_in(topic, DataClass.CARD)
+    data = {name: item for name, item in json.loads(stored).items() if name not in left_out}
     for name in personal_fields(type(event)):
         if name in data:
             ref = PersonalRef(stream_id=recorded.stream_id, version=recorded.version, field=name)
             data[name] = await context.personal(ref)
+    if isinstance(event, _SIGNALS):
+        report, kind = event.report, KINDS[type(told(event))]
+        if await withheld(context, report.customer_id, kind):
+            return {"report": data["report"]}
     for name in _ACCOUNTS & data.keys():
         data[name] = context.account(data[name])
-    secret = _CONFIDENTIAL | (_WHY_AN_ACCOUNT if isinstance(event, AccountRestricted) else set())
-    for name in secret & data.keys():
+    for name in named_in(topic, DataClass.CONFIDENTIAL) & data.keys():
         if context.confidential("") is None:
             data[name] = None
     return data

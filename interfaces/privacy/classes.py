@@ -147,8 +147,6 @@ _NAMES: Final[Mapping[DataClass | None, str]] = {
         entity_id legal_basis list_name reason_code account.restricted.v1:reason
         balance:restrictions.reason disclosure.made_to_authority.v1:reason
         customer.screened.v1:matches.score
-        customer.restriction_lifted.v1:restriction_id account.restriction_lifted.v1:restriction_id
-        customer.legal_hold_lifted.v1:hold_id
     """,
     DataClass.CARD: """
         bin last4 token card.pin_set.v1:pvv_ref Card:pvv_ref card_pins:pvv_ref

@@ -113,6 +113,20 @@ def fields_of_events() -> tuple[Classified, ...]:
     return tuple(_log())
 
 
+@cache
+def named_in(event: str, *classes: DataClass) -> frozenset[str]:
+    """The fields of an event, by its permanent name, that hold something of these classes, in
+    themselves or deeper. What of a card's number may be shown (PCI DSS 4.0.1, 3.4.1) is none."""
+    return frozenset(
+        field.path.partition(".")[0]
+        for field in fields_of_events()
+        if field.record == event and field.data_class in classes and field.path not in _MAY_BE_SHOWN
+    )
+
+
+_MAY_BE_SHOWN: Final = frozenset({"bin", "last4"})
+
+
 def _log() -> Iterator[Classified]:
     for event, kind in bank_codec().kinds.items():
         yield from fields_of(Store.LOG, kind.name, event, bank=kind.aggregate in _ABOUT_THE_BANK)

@@ -17,7 +17,6 @@ is left out of it, as the classification has it. An authority is told all but th
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -28,7 +27,9 @@ from application.commands import CommandAccepted
 from application.proving import Place
 from application.record import record_hash
 from application.vault import PersonalRef
-from domain.account import HolderRole
+from domain.account import AccountRestrictionLifted, HolderRole
+from domain.aggregate import permanent_name
+from domain.customer import CustomerLegalHoldLifted, CustomerRestrictionLifted
 from domain.disclosure import DiscloseData, DisclosureGround
 from domain.personal import Retention, personal_fields
 from domain.retention import RETENTION_POLICY_ID, RetentionPolicy
@@ -38,7 +39,7 @@ from interfaces.graphql_api.context import Context
 from interfaces.graphql_api.errors import RATE_LIMITED
 from interfaces.graphql_api.happened import command_of
 from interfaces.privacy.classes import DataClass
-from interfaces.privacy.classification import fields_of_events
+from interfaces.privacy.classification import named_in
 from interfaces.privacy.forms import FORMS, Part, Shape, resolved
 from interfaces.privacy.subject import closure_of, records_about
 from interfaces.privacy.told import ABOUT, OF_ACCOUNT, SHAPES, WITHHELD
@@ -301,33 +302,23 @@ def shapes_of(schema: GraphQLSchema) -> Mapping[str, Shape]:
 
 # --- what is left out -----------------------------------------------------------------------------
 
-
-@cache
-def _fields(data_class: DataClass) -> AbstractSet[tuple[str, str]]:
-    """The fields of events of a class: the event, and the field of its own in which it stands."""
-    return {
-        (f.record, f.path.partition(".")[0])
-        for f in fields_of_events()
-        if f.data_class is data_class
-    }
+_AS_TELLING: Final = frozenset(
+    map(
+        permanent_name,
+        (CustomerRestrictionLifted, AccountRestrictionLifted, CustomerLegalHoldLifted),
+    )
+)
+"""Events that say nothing confidential, but that there was something."""
 
 
-@cache
-def is_confidential(topic: str) -> bool:
+def is_confidential(event: str) -> bool:
     """Whether an event is one that its customer must not be told of at all: that it says why
     somebody is restricted is as telling as what it says."""
-    return any(record == topic for record, _ in _fields(DataClass.CONFIDENTIAL))
+    return event in _AS_TELLING or bool(named_in(event, DataClass.CONFIDENTIAL))
 
 
-@cache
-def withheld_of(topic: str, *, for_authority: bool) -> frozenset[str]:
+def withheld_of(event: str, *, for_authority: bool) -> frozenset[str]:
     """The fields of an event that are left out."""
-    left_out = _fields(DataClass.CARD)
-    if not for_authority:
-        left_out = left_out | _fields(DataClass.STAFF)
-    names = frozenset(field for record, field in left_out if record == topic)
-    return names - _SHOWN_OF_A_CARD
-
-
-_SHOWN_OF_A_CARD: Final = frozenset({"bin", "last4"})
-"""What of a number may be shown (PCI DSS 4.0.1, 3.4.1)."""
+    if for_authority:
+        return named_in(event, DataClass.CARD)
+    return named_in(event, DataClass.CARD, DataClass.STAFF)

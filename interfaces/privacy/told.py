@@ -5,22 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 ABOUT: Final[Mapping[str, Any]] = {
-    "purposes": [
-        {"purpose": "accounts, payments and cards", "basis": "6(1)(b): the contract"},
-        {
-            "purpose": "knowing customers, screening and monitoring against money laundering",
-            "basis": "6(1)(c): Directive (EU) 2015/849",
-        },
-        {
-            "purpose": "assessing the risk of card payments, and of loans",
-            "basis": "6(1)(c) and (f): Directive (EU) 2015/2366, article 97; prudent lending",
-        },
-        {
-            "purpose": "bookkeeping, and proving it to auditors",
-            "basis": "6(1)(c): the law on books",
-        },
-        {"purpose": "what the customer has consented to", "basis": "6(1)(a): see `consents`"},
-    ],
+    "purposes": "`processing` of the customer: what is made of what the bank knows, on which "
+    "ground, and what is not, as consent to it is missing",
     "categories": [
         "identity and contact",
         "accounts, movements and balances",
@@ -98,7 +84,7 @@ SHAPES: Final[Mapping[str, dict[str, Any]]] = {
         withheld=_TEXTS,
     ),
     "about": _of(
-        purposes=_list(purpose=_TEXT, basis=_TEXT),
+        purposes=_TEXT,
         categories=_TEXTS,
         recipients=_TEXTS,
         thirdCountries=_TEXT,
