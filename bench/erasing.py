@@ -35,13 +35,12 @@ from interfaces.garbage import spare_what_stays
 from interfaces.system import System
 
 CALLERS: Final = 64
-CUSTOMERS: Final = 200
 GUARDED: Final = "guarded"
 UNGUARDED: Final = "not guarded"
 TRANSFERS: Final = "transfers"
 CONTACTS: Final = "contacts"
 """Commands that seal nothing, and such that seal three values each."""
-_UPDATES: Final = 1_000
+_ACCOUNTS_EACH: Final = 5
 _APPEND: Final = re.compile(
     rb"CREATE OR REPLACE FUNCTION ledgertwin\.append\(.*?\n\$\$;", re.DOTALL
 )
@@ -64,7 +63,7 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
         banks = {}
         for how in (GUARDED, UNGUARDED):
             tell(f"customers, {how}")
-            banks[how] = until_the_end.enter_context(_bank(place, how))
+            banks[how] = until_the_end.enter_context(_bank(place, how, sizes.accounts))
             for what in (TRANSFERS, CONTACTS):
                 order = _Order(what=what, seconds=sizes.seconds)
                 contest[f"{what}, {how}"] = partial(
@@ -110,11 +109,11 @@ def _database(how: str) -> str:
 
 
 @contextmanager
-def _bank(place: Place, how: str) -> Iterator[Contestant[_Order | type, Any]]:
+def _bank(place: Place, how: str, accounts: int) -> Iterator[Contestant[_Order | type, Any]]:
     with place.bank_database(_database(how)) as url:
         if how == UNGUARDED:
             _unguard(url)
-        with apart(_serve, url, place.home) as bank:
+        with apart(_serve, url, place.home, accounts) as bank:
             yield bank
 
 
@@ -127,21 +126,21 @@ def _unguard(url: str) -> None:
         connection.execute("DROP INDEX ledgertwin.vault_values_of_key")
 
 
-def _serve(orders: Orders[_Order | type, object], url: str, home: Path) -> None:
-    uvloop.run(_answer(orders, url, home))
+def _serve(orders: Orders[_Order | type, object], url: str, home: Path, accounts: int) -> None:
+    uvloop.run(_answer(orders, url, home, accounts))
 
 
-async def _answer(orders: Orders[_Order | type, object], url: str, home: Path) -> None:
+async def _answer(orders: Orders[_Order | type, object], url: str, home: Path, count: int) -> None:
     random = Random(1)
     async with bank_at(url, home) as system:
-        known = await open_customers(system.bank, CUSTOMERS, 5)
+        known = await open_customers(system.bank, count // _ACCOUNTS_EACH, _ACCOUNTS_EACH)
         customers = [customer.customer_id for customer in known]
         accounts = [account for customer in known for account in customer.accounts]
         spare_what_stays()
         orders.answer("ready")
         while (order := await asyncio.to_thread(orders.next)) is not None:
             if not isinstance(order, _Order):
-                orders.answer(await _erased(system, customers[0]))
+                orders.answer(await _erased(system, customers[0], count))
             elif order.what == TRANSFERS:
                 transfers = BankOrder(callers=CALLERS, seconds=order.seconds)
                 orders.answer(await taken(system.bank, transfers, accounts, random))
@@ -168,9 +167,9 @@ def _contact(customer_id: UUID) -> UpdateContact:
     )
 
 
-async def _erased(system: System, customer_id: UUID) -> Erased:
+async def _erased(system: System, customer_id: UUID, updates: int) -> Erased:
     """Somebody with many values, while nobody else does anything."""
-    await obeyed(system.bank, (_contact(customer_id) for _ in range(_UPDATES)))
+    await obeyed(system.bank, (_contact(customer_id) for _ in range(updates)))
     erasure_id = uuid4()
     request = RequestErasure(
         erasure_id=erasure_id,
