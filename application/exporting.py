@@ -19,9 +19,9 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from application.event_log import EventLog
-from application.proof.bundles import BUNDLE
 from application.proof.export import FORMAT, KEYS, VALUES, bundle, compressed, line
 from application.proof.note import Checkpoint, Note, NoteInvalid, Verifier, opened
+from application.proof.source import BUNDLE
 from application.proof.tiles import tiles_of
 from application.proof.verify import Entry
 from application.sealing import Tree

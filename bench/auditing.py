@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any, Final
 from psycopg_pool import ConnectionPool
 
 from application.exporting import export
-from application.proof.bundles import verify_bundles
 from application.proof.merkle import (
     HASH_BYTES,
     check_consistency,
@@ -30,15 +28,16 @@ from application.proof.merkle import (
 from application.proof.note import Checkpoint, Verifier
 from application.proof.policy import Policy
 from application.proof.tiles import node_of
-from application.sealed_log import SealedLog
+from application.proof.walk import verify
 from application.sealing import Sealer, Signer
+from application.verification import StoredLog
 from bench.findings import Figure, Findings, Group
 from bench.founding import found, log_at
 from bench.history import RECORDS_EACH, lengthen
 from bench.measuring import PROC, Measured, Work, alternate, median_rate
 from bench.place import Place
 from bench.sizes import Sizes
-from interfaces.database import as_application
+from interfaces.database import as_reader, as_sealer
 from interfaces.sealing import sealed_by
 from interfaces.settings import Settings
 from interfaces.system import open_keystore
@@ -65,7 +64,7 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
         accounts = found(url, place.home, max(sizes.accounts // 5, 2))
         with (
             log_at(url, place.home) as log,
-            ConnectionPool(as_application(url), min_size=1, max_size=2) as pool,
+            ConnectionPool(as_sealer(url), min_size=1, max_size=2) as pool,
         ):
             lengthen(url, log, accounts, (sizes.verified_records - log.head()) // RECORDS_EACH)
             tell("sealing and exporting it")
@@ -127,9 +126,8 @@ def _verified(folder: Path, processes: int) -> Work:
 
 def _verified_online(url: str, key: Verifier) -> Work:
     began = time.perf_counter()
-    with closing(SealedLog.latest(as_application(url))) as log:
-        note = str(log.note).encode()
-        verified = verify_bundles(note, Policy(key), log, processes=PROCESSES)
+    with StoredLog(as_reader(url)) as log:
+        verified = verify(log, Policy(key), processes=PROCESSES)
     return Work(done=verified.records, seconds=time.perf_counter() - began)
 
 
@@ -161,7 +159,7 @@ def _proofs(url: str, checkpoint: Checkpoint) -> Mapping[str, tuple[float, str]]
     """Each made from tiles that nothing has read before, as by a server that keeps none."""
     random, size, root = Random(6), checkpoint.size, checkpoint.root
     taken: dict[str, list[float]] = {"made": [], "checked": [], "steps": [], "kept": []}
-    with closing(SealedLog.latest(as_application(url))) as log:
+    with StoredLog(as_reader(url)) as log:
         for index in (random.randrange(size) for _ in range(_PROOFS)):
             node = node_of(size, log.tile)
             leaf = node(0, index)

@@ -10,7 +10,9 @@ from struct import Struct
 from typing import Final
 
 from application.event_log import EventLog, RawRecord
-from application.verification import PAGE_RECORDS, verify
+from application.proof.source import BUNDLE
+from application.proof.walk import verify
+from application.verification import StoredLog
 from bench.apart import Orders, apart
 from bench.findings import Figure, Findings, Group
 from bench.founding import found, log_at
@@ -18,16 +20,13 @@ from bench.history import RECORDS_EACH, lengthen
 from bench.measuring import Measured, Work, alternate, fastest, median_rate, ratio
 from bench.place import Place
 from bench.sizes import Sizes
+from interfaces.database import as_reader
 
 DATABASE: Final = "verified"
 MILLION_SECONDS: Final = 10.0
 VERIFIED: Final = "verify"
 LIMITS: Final = ("reading and hashing, in turn", "reading and hashing, reading ahead")
 _HASHED: Final = Struct(">QH")
-
-
-class NotIntact(Exception):
-    """The log that was made does not verify: nothing that was measured on it means anything."""
 
 
 def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings:
@@ -60,7 +59,7 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
 
 def _serve(orders: Orders[str, Work | str], url: str, home: Path) -> None:
     ways: dict[str, Callable[[EventLog], int]] = {
-        VERIFIED: _verified,
+        VERIFIED: lambda _: _verified(url),
         LIMITS[0]: lambda log: sum(map(_hashed, _pages(log))),
         LIMITS[1]: lambda log: sum(map(_hashed, _read_ahead(log))),
     }
@@ -73,16 +72,14 @@ def _serve(orders: Orders[str, Work | str], url: str, home: Path) -> None:
             orders.answer(Work(done=done, seconds=seconds, cpu_seconds=time.process_time() - cpu))
 
 
-def _verified(log: EventLog) -> int:
-    found = verify(log)
-    if not found.intact:
-        raise NotIntact(found.first_bad)
-    return found.records
+def _verified(url: str) -> int:
+    with StoredLog(as_reader(url)) as log:
+        return verify(log, None).records
 
 
 def _pages(log: EventLog) -> Iterator[Sequence[RawRecord]]:
-    for first in range(1, log.head() + 1, PAGE_RECORDS):
-        yield log.stretch(first, first + PAGE_RECORDS - 1)
+    for first in range(1, log.head() + 1, BUNDLE):
+        yield log.stretch(first, first + BUNDLE - 1)
 
 
 def _read_ahead(log: EventLog) -> Iterator[Sequence[RawRecord]]:

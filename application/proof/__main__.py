@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from application.proof.bundles import Known, StateUnreadable, verify_bundles
 from application.proof.evidence import ProofUnreadable, prove
 from application.proof.export import Export, ExportUnreadable
+from application.proof.known import Known, StateUnreadable
 from application.proof.note import NoteInvalid, Verifier
 from application.proof.policy import Policy, PolicyInvalid
 from application.proof.streams import verify_stream
@@ -26,6 +26,7 @@ from application.proof.telling import (
     told_of_stream,
 )
 from application.proof.verify import EXIT_CODES, Problem
+from application.proof.walk import verify
 
 UNREADABLE: Final = 2
 UNREADABLE_AS: Final = (
@@ -65,11 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _verified(asked: argparse.Namespace, export: Export) -> tuple[Mapping[str, object], str]:
     policy = _policy(asked, export)
     known = Known.read(asked.state, str(policy.log)) if asked.state else Known()
-    again = known.passed.tree.size
-    verified = verify_bundles(
-        export.checkpoint,
-        policy,
+    again = known.tree.size
+    verified = verify(
         export,
+        policy,
         since=[path.read_bytes() for path in asked.since],
         known=known,
         processes=asked.processes,
@@ -78,12 +78,12 @@ def _verified(asked: argparse.Namespace, export: Export) -> tuple[Mapping[str, o
     if asked.state:
         known.write(asked.state, str(policy.log))
     kept = export.kept_values
-    return told(verified, known, kept), in_words(verified, known, kept, again)
+    return told(verified, kept), in_words(verified, kept, again)
 
 
 def _verified_stream(asked: argparse.Namespace, export: Export) -> tuple[Mapping[str, object], str]:
     records = export.stream(asked.stream)
-    verified = verify_stream(export.checkpoint, _policy(asked, export), records, export.tile)
+    verified = verify_stream(export.note, _policy(asked, export), records, export.tile)
     if not verified.records:
         raise ExportUnreadable(f"there is no record of stream {asked.stream}")
     return told_of_stream(verified), stream_in_words(verified)

@@ -1,282 +1,261 @@
-"""Verifies a log bundle by bundle, in as many processes as there are processors.
+"""Looks at a log bundle by bundle, in as many processes as are wanted.
 
-A bundle is 4,096 records, which are a whole subtree: a process can read one, hash its records, hold
-them against their leaves, follow the chains inside of it and make its subtree's root, and knows of
-nothing else. What is left to whoever puts the bundles together, in their order, is to join chains
-and subtrees. At the first bundle in which anything is wrong the records are walked one by one, so
-what is named is what a walk over all of them would have named.
-
-What was verified once need not be read again: `Known` is how far one came, kept in a file by the
-auditor. The log has to begin with the tree of which that was the frontier.
+A bundle is 4,096 leaves: a process can read its records, hash them, hold them against what was
+written and against the tree's tiles, follow the chains inside of it, and knows of nothing else.
 """
 
-import json
-import re
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import chain, islice
 from multiprocessing import get_context
-from pathlib import Path
 from struct import Struct
-from struct import error as struct_error
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, NamedTuple
+from uuid import UUID
 
-from application.proof.merkle import Frontier, leaf_hash
-from application.proof.note import Checkpoint
+from application.proof.chains import Committed, Opening, Stretch, Written, committed, erasures
+from application.proof.merkle import HASH_BYTES, Node, root_of
+from application.proof.note import Note, NoteInvalid, Signature, Verifier, opened
 from application.proof.policy import Policy
-from application.proof.tiles import Tile, TileMissing
-from application.proof.verify import (
-    Entry,
-    Kind,
-    Passed,
-    Problem,
-    Progress,
-    Verified,
-    begins_with,
-    begun,
-    has_root,
-    leaves,
-    signed,
-    walk,
-)
+from application.proof.source import Part, Signed, Source
+from application.proof.tiles import WIDTH, Tile, TileMissing, above, node_of, split
+from application.proof.verify import Kind, Problem, Row
 
-LEVEL: Final = 12
-BUNDLE: Final = 1 << LEVEL
-"""Records in one bundle."""
+TIP: Final = Struct(">16sQ32s")
+"""The end of a stream: its id, and the version and hash of its last record."""
 
-STATE: Final = "ledgertwin-verified/1"
-_TIP: Final = Struct(">16sQ32s")
-_COMMITMENT: Final = re.compile(rb'"retention":"[a-z_]+","commitment":"')
-"""As a personal value is stored. No text in JSON can hold this: its quotes would be escaped."""
-_PREV: Final = re.compile(rb',"prev":"([0-9a-f]{64})"}\Z')
+_VERSION: Final = Struct(">q")  # one that is negative must not stop the walk
+_NAMES_KEPT: Final = 10_000
+"""A forger may make up as many names of events as he likes; memory stays what it is."""
+_UNDER_WAY: Final = 2
 
 
-class Source(Protocol):
-    """Where records and tiles are read from. It is handed to other processes by pickle."""
+class Examined(NamedTuple):
+    """What a part is, if nothing is wrong inside of it, for whoever joins it to what was before."""
 
-    def records(self, number: int) -> Sequence[Entry]:
-        """Records number * 4,096 and those that follow, 4,096 at most; none behind the end."""
-
-    def tile(self, tile: Tile) -> bytes:
-        """TileMissing."""
-
-
-class StateUnreadable(Exception):
-    """What was kept of an earlier verification is not what was written."""
-
-
-@dataclass(slots=True)
-class Known:
-    """What is verified of a log: how far, the names of its events with where each came first, and
-    how many personal values its records commit to."""
-
-    passed: Passed = field(default_factory=Passed)
-    topics: dict[str, int] = field(default_factory=dict)
-    committed: int = 0
-
-    def write(self, path: Path, key: str) -> None:
-        """Keep it; `key` says of which log it is."""
-        tree = self.passed.tree
-        said = {
-            "format": STATE,
-            "key": key,
-            "size": tree.size,
-            "peaks": [peak.hex() for peak in tree.peaks],
-            "topics": self.topics,
-            "committed": self.committed,
-        }
-        tips = b"".join(_TIP.pack(s, v, h) for s, (v, h) in self.passed.tips.items())
-        new = path.with_name(path.name + ".new")
-        new.write_bytes(json.dumps(said).encode() + b"\n" + tips)
-        new.replace(path)
-
-    @classmethod
-    def read(cls, path: Path, key: str) -> Self:
-        """What was kept, or nothing if there is no file. StateUnreadable."""
-        try:
-            head, _, tips = path.read_bytes().partition(b"\n")
-        except FileNotFoundError:
-            return cls()
-        try:
-            said = json.loads(head)
-            if said["format"] != STATE:
-                raise StateUnreadable(f"{path} is of format {said['format']!r}")
-            if said["key"] != key:
-                raise StateUnreadable(f"{path} was kept of another log")
-            tree = Frontier(said["size"], [bytes.fromhex(peak) for peak in said["peaks"]])
-            known = {s: (v, h) for s, v, h in _TIP.iter_unpack(tips)}
-            return cls(Passed(tree, known), dict(said["topics"]), int(said["committed"]))
-        except (ValueError, KeyError, TypeError, struct_error) as error:
-            raise StateUnreadable(f"{path} is not what was kept: {error}") from None
-
-
-def verify_bundles(  # noqa: PLR0913 -- each is something that an auditor may bring
-    note: bytes,
-    policy: Policy,
-    source: Source,
-    *,
-    since: Sequence[bytes] = (),
-    known: Known | None = None,
-    processes: int = 1,
-    progress: Progress = lambda _, __: None,
-) -> Verified:
-    """As `verify.verify`. What is `known` is not read again, and knows all of it afterwards."""
-    known = known if known is not None else Known()
-    checkpoint = signed(note, policy)
-    tree = known.passed.tree
-    try:
-        kept = begun(checkpoint, policy, source.tile, since)
-        begins_with(tree.size, tree.root(), checkpoint, source.tile)
-        with closing(_examined_in(source, _parts(tree.size, checkpoint.size), processes)) as parts:
-            for part, found in parts:
-                if found is None or not _joined(part, found, known):
-                    _look_closer(source, checkpoint, known.passed, progress)
-                    raise AssertionError(f"nothing is wrong with records {part.begin} and on")
-                progress(part.end, checkpoint.size)
-        if source.records(-(-checkpoint.size // BUNDLE)):
-            _look_closer(source, checkpoint, known.passed, progress)
-        has_root(known.passed, checkpoint)
-    except TileMissing as missing:
-        from_tile = f"a tile is missing or cut short: {missing}"
-        raise Problem(Kind.LEAF_MISSING, from_tile) from missing
-    return Verified(
-        checkpoint=checkpoint,
-        records=checkpoint.size,
-        streams=len(known.passed.tips),
-        since=kept,
-    )
-
-
-class _Part(NamedTuple):
-    """Leaves of one bundle. `last`: the log ends there."""
-
-    begin: int
-    end: int
-    last: bool
-
-    @property
-    def whole(self) -> bool:
-        return self.end - self.begin == BUNDLE
-
-
-class _Examined(NamedTuple):
-    """What a part is, if nothing is wrong inside of it. `firsts` are the streams' first records
-    with the hashes that they name, `lasts` their last ones with their own."""
-
-    nodes: Sequence[bytes]
     firsts: bytes
     lasts: bytes
-    topics: dict[str, int]
+    begun_by: bytes
+    opening: Opening | None
+    pending: Written
+    by: bytes
+    commands: int
+    topics: Mapping[str, int]
     committed: int
+    unopened: Sequence[Committed]
+    erased: Sequence[tuple[int, UUID, str]]
+    head: Sequence[bytes]
+    """Leaves in a tile that had begun before the part; all of them, if no tile ends in it."""
+    tiles: Sequence[bytes]
+    """The roots of the tiles that end in the part."""
+    rest: Sequence[bytes]
+    """Leaves behind them."""
 
 
-def _parts(begin: int, size: int) -> Iterator[_Part]:
-    while begin < size:
-        end = min(size, (begin // BUNDLE + 1) * BUNDLE)
-        yield _Part(begin, end, end == size)
-        begin = end
+class Examiner:
+    """Looks at one part without knowing any other. It is handed to other processes."""
 
+    def __init__(self, source: Source, policy: Policy | None, names: frozenset[str] | None) -> None:
+        self.source = source
+        self.policy = policy
+        self.names = names
 
-def _examined(source: Source, part: _Part) -> _Examined | None:
-    """None if anything is wrong. TileMissing."""
-    number = part.begin // BUNDLE
-    entries = source.records(number)
-    offset = part.begin - number * BUNDLE
-    if len(entries) - offset != part.end - part.begin:
-        return None
-    hashes = [leaf_hash(entry.bytes_) for entry in entries[offset:]]
-    if hashes != list(leaves(part.end, source.tile, part.begin)):
-        return None
-    firsts: list[bytes] = []
-    tips: dict[bytes, tuple[int, bytes]] = {}
-    topics: dict[bytes, int] = {}
-    committed = 0
-    for index, (entry, hashed) in enumerate(zip(entries[offset:], hashes, strict=True), part.begin):
-        named = _PREV.search(entry.state, len(entry.state) - 75)
-        if named is None:
+    def examined(self, part: Part) -> Examined | None:
+        """None if anything is wrong."""
+        try:
+            return self._examined(part)
+        except (Problem, TileMissing):
             return None
-        prev = bytes.fromhex(named[1].decode())
-        before = tips.get(entry.stream)
-        if before is None:
-            firsts.append(_TIP.pack(entry.stream, entry.version, prev))
-        elif (entry.version - 1, prev) != before:
+
+    def _examined(self, part: Part) -> Examined | None:
+        rows, tiles = self.source.records(part), self.tiles(part)
+        digests = hashes_of(rows)
+        if [row[0] for row in rows] != part.places:
             return None
-        tips[entry.stream] = (entry.version, hashed)
-        topics.setdefault(entry.topic, index)
-        committed += len(_COMMITMENT.findall(entry.state))
-    return _Examined(
-        nodes=[_root(hashes)] if part.whole else hashes,
-        firsts=b"".join(firsts),
-        lasts=b"".join(_TIP.pack(stream, v, h) for stream, (v, h) in tips.items()),
-        topics={topic.decode(errors="replace"): index for topic, index in topics.items()},
-        committed=committed,
-    )
+        leaves, of_tiles = b"".join(digests), in_tiles(part, tiles)
+        if leaves != (of_tiles if part.leaves is None else part.leaves):
+            return None
+        if not leaves.startswith(of_tiles):
+            return None
+        topics = dict(zip((r[3] for r in rows[::-1]), range(part.end - 1, -1, -1), strict=False))
+        said = {topic.decode(errors="replace"): index for topic, index in topics.items()}
+        if self.names is not None and not said.keys() <= self.names:
+            return None
+        stretch = Stretch({})
+        if stretch.follow(rows, digests) != len(rows):
+            return None
+        self.signed_at(part)
+        values = list(committed(rows))
+        head, whole, rest = _nodes(part, tiles)
+        return Examined(
+            firsts=b"".join(stretch.firsts),
+            lasts=b"".join(TIP.pack(s, v, h) for s, (v, h) in stretch.tips.items()),
+            begun_by=stretch.begun_by,
+            opening=stretch.opening,
+            pending=stretch.pending,
+            by=stretch.by,
+            commands=stretch.commands,
+            topics=said,
+            committed=len(values),
+            unopened=self.source.unopened(values) if values else (),
+            erased=list(erasures(rows)),
+            head=head,
+            tiles=whole,
+            rest=rest,
+        )
+
+    def tiles(self, part: Part) -> Sequence[bytes]:
+        """Those that a part's leaves stand in, as far as the tree has grown by its end."""
+        end = min(part.end, part.grown)
+        return [
+            self.source.tile(Tile(0, place, min(WIDTH, part.grown - place * WIDTH)))
+            for place in range(part.begin // WIDTH, -(-end // WIDTH))
+            if end > part.begin
+        ]
+
+    def signed_at(self, part: Part) -> int:
+        """How many checkpoints end in a part, each of which is what it must be. Problem."""
+        if self.policy is None:
+            return 0
+        found = self.source.checkpoints(part.begin, part.end)
+        node = node_of(part.grown, self.source.tile)
+        for each in found:
+            _check_signed(each, part, self.policy.log, node)
+        return len(found)
 
 
-def _root(hashes: Iterable[bytes]) -> bytes:
-    tree = Frontier()
-    tree.extend(hashes)
-    return tree.root()
+def hashes_of(rows: Iterable[Row]) -> list[bytes]:
+    """See `Entry.bytes_`: these are what a record's leaf is, 1 us for each."""
+    names, pack = _Names(), _VERSION.pack
+    return [
+        sha256(b"\0" + stream + pack(version) + names[topic] + state).digest()
+        for _, stream, version, topic, state in rows
+    ]
 
 
-def _joined(part: _Part, found: _Examined, known: Known) -> bool:
-    """Whether the part goes on where the ones before have ended: then it is known too."""
-    tips, nothing = known.passed.tips, (0, bytes(32))
-    for stream, version, prev in _TIP.iter_unpack(found.firsts):
-        if tips.get(stream, nothing) != (version - 1, prev):
-            return False
-    for stream, version, hashed in _TIP.iter_unpack(found.lasts):
-        tips[stream] = (version, hashed)
-    if part.whole:
-        known.passed.tree.add_whole(LEVEL, found.nodes[0])
-    else:
-        known.passed.tree.extend(found.nodes)
-    for topic, index in found.topics.items():
-        known.topics.setdefault(topic, index)
-    known.committed += found.committed
-    return True
+class _Names(dict[bytes, bytes]):
+    """An event's name as it is hashed: its length (u16 BE) and its bytes."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        prefixed = len(name).to_bytes(2 if len(name) < 2**16 else 8, "big") + name
+        if len(self) < _NAMES_KEPT:
+            self[name] = prefixed
+        return prefixed
 
 
-def _look_closer(
-    source: Source, checkpoint: Checkpoint, passed: Passed, progress: Progress
-) -> None:
-    """Walk on from where all was well, record by record, to name the first that is not. Problem."""
-    begin = passed.tree.size
-    rest = leaves(checkpoint.size, source.tile, begin)
-    walk(_entries(source, begin), rest, checkpoint, passed, progress)
+def in_tiles(part: Part, tiles: Sequence[bytes]) -> bytes:
+    """The part's leaves as the tiles have them."""
+    skipped = part.begin % WIDTH * HASH_BYTES
+    wanted = max(min(part.end, part.grown) - part.begin, 0) * HASH_BYTES
+    return b"".join(tiles)[skipped : skipped + wanted]
 
 
-def _entries(source: Source, begin: int) -> Iterator[Entry]:
-    number = begin // BUNDLE
-    entries = source.records(number)
-    yield from entries[begin - number * BUNDLE :]
-    while entries:
-        number += 1
-        entries = source.records(number)
-        yield from entries
+def _nodes(
+    part: Part, tiles: Sequence[bytes]
+) -> tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes]]:
+    """What the part adds to the tree: see `Examined`."""
+    end = max(min(part.end, part.grown), part.begin)
+    leaves = split(in_tiles(part, tiles))
+    first = part.begin // WIDTH
+    whole = [above(split(tile)) for tile in tiles[: end // WIDTH - first]]
+    if not whole:
+        return leaves, (), ()
+    until = (first + 1) * WIDTH if part.begin % WIDTH else part.begin
+    return leaves[: until - part.begin], whole, leaves[end // WIDTH * WIDTH - part.begin :]
 
 
-def _examined_in(
-    source: Source, parts: Iterable[_Part], processes: int
-) -> Generator[tuple[_Part, _Examined | None], None, None]:
-    """Each part with what it is, in their order, a few of them under way at a time."""
-    parts = list(parts)
-    if processes <= 1 or len(parts) <= processes:
-        yield from ((part, _examined(source, part)) for part in parts)
+def _check_signed(given: Signed, part: Part, signer: Verifier, node: Node) -> None:
+    size = given.size
+    try:
+        checkpoint, note = opened(given.note, signer)
+        if given.place is not None:
+            _check_kept(note, given)
+    except NoteInvalid as invalid:
+        raise _wrong(Kind.BAD_SIGNATURE, size, str(invalid)) from invalid
+    kind = Kind.CHECKPOINT_INCONSISTENT
+    if checkpoint.size != size or size > part.grown:
+        said = f"it says that it is of {checkpoint.size}, and the tree has {part.grown}"
+        raise _wrong(kind, size, said)
+    if root_of(0, size, node) != checkpoint.root:
+        raise _wrong(kind, size, "another root was signed than the records have")
+    if given.place not in {None, part.places[size - 1 - part.begin]}:
+        raise _wrong(kind, size, f"it does not end at position {given.place}")
+
+
+def _wrong(kind: Kind, size: int, said: str) -> Problem:
+    return Problem(kind, f"the checkpoint of {size} records: {said}", size - 1)
+
+
+def _check_kept(note: Note, given: Signed) -> None:
+    """As a database keeps it: witnesses' signatures beside it. NoteInvalid."""
+    if len(note.signatures) != 1 or str(note).encode() != given.note:
+        raise NoteInvalid("there is more in it than the bank's signature")
+    for witness, line in given.cosigned:
+        cosigned(note, witness, line)
+
+
+def cosigned(note: Note, witness: str, line: str) -> Signature:
+    """What a witness has added to a note. NoteInvalid if he has not."""
+    verifier = Verifier.parse(witness)
+    read = Note.parse(f"{note.text}\n{line}".encode())
+    holds = verifier in read.signed_by([verifier])
+    if not holds or str(verifier) != witness or "".join(map(str, read.signatures)) != line:
+        raise NoteInvalid(f"{verifier.name} has not signed it so")
+    return read.signatures[0]
+
+
+_EXAMINER: list[Examiner] = []
+"""Of a process that was begun for it."""
+
+
+def _begin(examiner: Examiner) -> None:
+    _EXAMINER.append(examiner)
+
+
+def _examined(part: Part) -> Examined | None:
+    return _EXAMINER[0].examined(part)
+
+
+def examined_in(
+    examiner: Examiner, parts: Iterator[Part], processes: int
+) -> Generator[tuple[Part, Examined | None], None, None]:
+    """Each part with what it is, in their order, a few of them under way at a time. What is wrong
+    with the parts themselves is told after those before it."""
+    told = _told(parts)
+    waiting = list(islice(told, processes + 1))
+    if processes <= 1 or len(waiting) <= processes:
+        for part in chain(waiting, told):
+            if isinstance(part, Problem):
+                raise part
+            yield part, examiner.examined(part)
         return
     # Not forked: whoever asks may have threads, and connections that must not be shared.
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        under_way: deque[tuple[_Part, Future[_Examined | None]]] = deque()
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, initializer=_begin, initargs=(examiner,)) as pool:
         try:
-            for part in parts:
-                under_way.append((part, pool.submit(_examined, source, part)))
-                if len(under_way) > 2 * processes:
-                    first, coming = under_way.popleft()
-                    yield first, coming.result()
-            while under_way:
-                first, coming = under_way.popleft()
-                yield first, coming.result()
+            yield from _gathered(pool, chain(waiting, told), _UNDER_WAY * processes)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _gathered(
+    pool: ProcessPoolExecutor, told: Iterator[Part | Problem], most: int
+) -> Iterator[tuple[Part, Examined | None]]:
+    under_way: deque[tuple[Part, Future[Examined | None]]] = deque()
+    for part in told:
+        if isinstance(part, Problem):
+            yield from ((first, coming.result()) for first, coming in under_way)
+            raise part
+        under_way.append((part, pool.submit(_examined, part)))
+        if len(under_way) > most:
+            first, coming = under_way.popleft()
+            yield first, coming.result()
+    yield from ((first, coming.result()) for first, coming in under_way)
+
+
+def _told(parts: Iterator[Part]) -> Iterator[Part | Problem]:
+    try:
+        yield from parts
+    except Problem as problem:
+        yield problem

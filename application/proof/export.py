@@ -18,18 +18,22 @@ import errno
 import gzip
 import json
 import os
+import re
 import stat
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from application.proof.bundles import BUNDLE
+from application.proof.chains import Committed
 from application.proof.merkle import HASH_BYTES
-from application.proof.note import NOTE_BYTES
+from application.proof.note import NOTE_BYTES, Checkpoint, Note, NoteInvalid
+from application.proof.source import BUNDLE, Part, Signed
 from application.proof.tiles import WIDTH, Tile, TileMissing
-from application.proof.verify import Entry
+from application.proof.verify import Entry, Row
 
 FORMAT: Final = "ledgertwin-log/1"
 
@@ -41,6 +45,7 @@ FILE_BYTES: Final = 1 << 28
 that they are more than there is memory."""
 
 _ID_BYTES: Final = 16
+_SIZE: Final = re.compile("[1-9][0-9]{0,18}", re.ASCII)
 _VERSIONS: Final = 2**63
 _NAME_BYTES: Final = 2**16 - 1
 
@@ -64,34 +69,80 @@ class Export:
         return self._text("log.key").strip()
 
     @property
-    def checkpoint(self) -> bytes:
+    def note(self) -> bytes:
+        """The latest checkpoint, with its cosignatures."""
         return self._bytes("checkpoint")
 
     def tile(self, tile: Tile) -> bytes:
         """TileMissing if there is none. A tile that is whole by now holds the shorter one."""
+        wanted = tile.width * HASH_BYTES
         for path in (tile.path, Tile(tile.level, tile.place).path):
             try:
-                return _read(self._folder / path, WIDTH * HASH_BYTES)
+                hashes = _read(self._folder / path, WIDTH * HASH_BYTES)[:wanted]
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise ExportUnreadable(f"{self._folder / path}: {error.strerror}") from None
+            if len(hashes) == wanted:
+                return hashes
         raise TileMissing(tile.path)
 
-    def entries(self) -> Iterator[Entry]:
-        """All records, in the order of the tree's leaves. ExportUnreadable."""
+    @cached_property
+    def size(self) -> int:
+        """How many records it says to have."""
+        try:
+            return Checkpoint.parse(Note.parse(self.note).text).size
+        except NoteInvalid:
+            return 0
+
+    def parts(self, begin: int, mark: str, cut: int) -> Iterator[Part]:
+        """All that the checkpoint covers, and that there is nothing behind it."""
+        del mark, cut  # there are no other places than the leaves', and all is signed
+        while begin < self.size:
+            end = min(self.size, (begin // BUNDLE + 1) * BUNDLE)
+            yield Part(begin, end, begin - 1, [(begin, end - begin)], self.size)
+            begin = end
+        yield Part(self.size, self.size, self.size - 1, (), self.size)
+
+    def records(self, part: Part) -> Sequence[Row]:
+        """The rest of the bundle that it begins in. ExportUnreadable."""
+        number, offset = divmod(part.begin, BUNDLE)
+        return [(part.begin + n, *entry) for n, entry in enumerate(self._bundle(number)[offset:])]
+
+    def everything(self) -> Iterator[Row]:
+        """All records, in the order in which they stand. ExportUnreadable."""
         for number in range(2**31):
-            entries = self.records(number)
+            entries = self._bundle(number)
             if not entries:
                 return
-            yield from entries
+            for n, entry in enumerate(entries, number * BUNDLE):
+                yield (n, *entry)
 
-    def records(self, number: int) -> Sequence[Entry]:
-        """Those of one bundle; none if there is no such bundle. ExportUnreadable."""
+    def checkpoints(self, begin: int, end: int | None) -> Sequence[Signed]:
+        """As they stand in files of their own. ExportUnreadable."""
+        sizes = self._sizes
+        first = bisect_right(sizes, begin)
+        last = len(sizes) if end is None else bisect_right(sizes, end)
+        return [Signed(size, self._bytes(f"checkpoints/{size}")) for size in sizes[first:last]]
+
+    def unopened(self, values: Sequence[Committed]) -> Sequence[Committed]:
+        """It has no vault; what it says of one is not proven."""
+        del values
+        return ()
+
+    @cached_property
+    def _sizes(self) -> Sequence[int]:
+        try:
+            names = [path.name for path in (self._folder / "checkpoints").iterdir()]
+        except FileNotFoundError:
+            return ()
+        return sorted(int(name) for name in names if _SIZE.fullmatch(name))
+
+    def _bundle(self, number: int) -> Sequence[Entry]:
         path = self._folder / bundle(number)
         return list(_entries(path)) if path.exists() else []
 
-    def stream(self, stream: UUID) -> Iterator[tuple[int, Entry]]:
+    def stream(self, stream: UUID) -> Iterator[tuple[int, Row]]:
         """The records of one stream, with the indices of their leaves. ExportUnreadable."""
         named = f'"stream":"{stream}"'.encode()
         for number in range(2**31):
@@ -102,7 +153,7 @@ class Export:
                 if named in text:
                     entry = _entry(text, path)
                     if entry.stream == stream.bytes:
-                        yield index, entry
+                        yield index, (index, *entry)
 
     @property
     def kept_values(self) -> int | None:

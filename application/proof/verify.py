@@ -1,56 +1,51 @@
-"""Verifies a log without its bank: records, their chains, the tree over them, and what was signed.
+"""What can be wrong with a log, by kind, and what every verification begins with: the checkpoint
+that was signed, and those that the auditor has kept."""
 
-Each record's hash is computed from its bytes and compared with the tree's leaf; each record has to
-follow the one before in its stream; the tree has to have the root that the bank signed, and to
-begin with every checkpoint that the auditor has kept. What is found first is named, by kind and by
-record. A record whose personal values were erased verifies as any other: it holds commitments.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from struct import Struct
 from typing import Final, NamedTuple
+from uuid import UUID
 
-from application.proof.merkle import (
-    HASH_BYTES,
-    Frontier,
-    ProofInvalid,
-    check_consistency,
-    consistency_path,
-    leaf_hash,
-    root_of,
-)
+from application.proof.merkle import ProofInvalid, check_consistency, consistency_path, root_of
 from application.proof.note import Checkpoint, NoteInvalid, opened
 from application.proof.policy import Policy
-from application.proof.tiles import WIDTH, Tile, TileMissing, node_of, split
 from application.proof.tiles import Read as ReadTile
+from application.proof.tiles import TileMissing, node_of
 
-_NO_TIP: Final = (0, bytes(HASH_BYTES))
-"""What the first record of a stream names as the one before."""
 _PREFIX: Final = Struct(">16sQH")
-_NEIGHBOURS: Final = 512
-"""A record that is not in its place is looked for so far on, to tell that it was moved."""
+
+Row = tuple[int, bytes, int, bytes, bytes]
+"""A record as it stands: its place, its stream's id (16 bytes), its version, its name, its state.
+Its place is its position in a database, and the index of its leaf in an export."""
+
+Progress = Callable[[int, int], None]
+"""Called with how many records are verified, and how many there are."""
 
 
 @unique
 class Kind(StrEnum):
     """What is wrong."""
 
-    PAYLOAD_MISMATCH = "payload_mismatch"
-    LINK_BROKEN = "link_broken"
-    GAP = "gap"
-    REORDERED = "reordered"
-    LEAF_MISSING = "leaf_missing"
-    TAIL_TRUNCATED = "tail_truncated"
-    CHECKPOINT_INCONSISTENT = "checkpoint_inconsistent"
+    PAYLOAD_MISMATCH = "payload_mismatch"  # it is in its place, and not as it was written
+    LINK_BROKEN = "link_broken"  # it does not name the one before in its stream
+    GAP = "gap"  # its version does not follow that of the one before in its stream
+    REORDERED = "reordered"  # it was written, and stands where something else was
+    LEAF_MISSING = "leaf_missing"  # a record, or a tile, is gone
+    TAIL_TRUNCATED = "tail_truncated"  # the log ends before what was written or signed or kept
+    CHECKPOINT_INCONSISTENT = "checkpoint_inconsistent"  # another history than was signed or kept
     BAD_SIGNATURE = "bad_signature"
     QUORUM_MISSING = "quorum_missing"
     UNKNOWN_EVENT = "unknown_event"  # only whoever knows the bank's events can tell
+    UNACCOUNTED = "unaccounted"  # nothing says that it was written, or no command wrote it
+    MALFORMED = "malformed"  # it is nothing that the bank writes
+    BATCH_BROKEN = "batch_broken"  # a batch head was changed, removed or put in
+    TREE_BROKEN = "tree_broken"  # what proofs are made from is not the tree over the records
 
 
 EXIT_CODES: Final = {kind: 10 + number for number, kind in enumerate(Kind)}
-"""For scripts: 0 is verified, 2 that nothing could be read."""
+"""For scripts: 0 is verified, 2 that nothing could be read. A new kind is added at the end."""
 
 
 class Entry(NamedTuple):
@@ -69,93 +64,42 @@ class Entry(NamedTuple):
 
 
 class Problem(Exception):
-    """The log is not what was signed. `index` is the first bad record's leaf, if it is of one."""
+    """The log is not what was written and signed. `index` is the first bad record's leaf, if it is
+    of one; `place` where it stands, and `stream` and `version` which it is, if that is known."""
 
-    def __init__(self, kind: Kind, said: str, index: int | None = None) -> None:
+    def __init__(
+        self, kind: Kind, said: str, index: int | None = None, *, at: Row | int | None = None
+    ) -> None:
+        """`at` is the record that is bad, or the place where there is none."""
         super().__init__(said)
         self.kind = kind
         self.index = index
+        self.place = at[0] if isinstance(at, tuple) else at
+        self.stream = UUID(bytes=at[1]) if isinstance(at, tuple) else None
+        self.version = at[2] if isinstance(at, tuple) else None
+
+
+class Lost(NamedTuple):
+    """A personal value that nobody can open any more, as its row in the vault or its key is gone,
+    although the log knows of no erasure since: nobody was erased, something was removed."""
+
+    stream: UUID
+    version: int
+    field: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What holds: so many records in so many streams, under this checkpoint."""
+    """What holds: so many records in so many streams, of which the checkpoint covers its size (none
+    where nothing was signed yet), and so many personal values that these commit to. Values that the
+    vault has `lost` are no part of the log."""
 
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint | None
     records: int
     streams: int
+    committed: int
     since: tuple[int, ...] = ()
-
-
-class Passed:
-    """How far a log is verified: the tree over its records, and of each stream the last record's
-    version and hash."""
-
-    def __init__(
-        self, tree: Frontier | None = None, tips: dict[bytes, tuple[int, bytes]] | None = None
-    ) -> None:
-        self.tree = tree or Frontier()
-        self.tips = tips if tips is not None else {}
-
-    def follows(self, entry: Entry, index: int) -> None:
-        """Problem, unless the record follows the last one of its stream."""
-        version, hashed = self.tips.get(entry.stream, _NO_TIP)
-        if entry.version != version + 1:
-            raise Problem(
-                Kind.GAP,
-                f"record {index} is version {entry.version}, after version {version}",
-                index,
-            )
-        if not entry.state.endswith(b',"prev":"' + hashed.hex().encode() + b'"}'):
-            raise Problem(
-                Kind.LINK_BROKEN,
-                f"record {index} does not name the one before in its stream",
-                index,
-            )
-
-    def take(self, entry: Entry, hashed: bytes) -> None:
-        """One record more, which has this hash."""
-        self.follows(entry, self.tree.size)
-        self.tips[entry.stream] = (entry.version, hashed)
-        self.tree.add(hashed)
-
-
-Progress = Callable[[int, int], None]
-"""Called with how many records are verified, and how many there are."""
-
-
-def verify(  # noqa: PLR0913 -- each is something that an auditor may bring
-    note: bytes,
-    policy: Policy,
-    entries: Iterable[Entry],
-    read_tile: ReadTile,
-    *,
-    since: Sequence[bytes] = (),
-    progress: Progress = lambda _, __: None,
-) -> Verified:
-    """All of a log: its latest checkpoint, its records in their order, its tiles. `since` are
-    checkpoints that the auditor has kept. Raises Problem."""
-    checkpoint = signed(note, policy)
-    size = checkpoint.size
-    try:
-        kept = begun(checkpoint, policy, read_tile, since)
-        passed = Passed()
-        walk(entries, leaves(size, read_tile), checkpoint, passed, progress)
-    except TileMissing as missing:
-        raise Problem(Kind.LEAF_MISSING, f"a tile is missing or cut short: {missing}") from missing
-    return Verified(checkpoint=checkpoint, records=size, streams=len(passed.tips), since=kept)
-
-
-def begun(
-    checkpoint: Checkpoint, policy: Policy, read_tile: ReadTile, since: Sequence[bytes]
-) -> tuple[int, ...]:
-    """The sizes of the checkpoints that were kept, if the tiles have the root that was signed and
-    the tree begins with each of them. Problem, TileMissing."""
-    if root_of(0, checkpoint.size, node_of(checkpoint.size, read_tile)) != checkpoint.root:
-        raise Problem(
-            Kind.CHECKPOINT_INCONSISTENT, "the tiles have another root than the one signed"
-        )
-    return tuple(_earlier(earlier, policy, checkpoint, read_tile) for earlier in since)
+    lost: tuple[Lost, ...] = ()
 
 
 def signed(note: bytes, policy: Policy) -> Checkpoint:
@@ -170,14 +114,12 @@ def signed(note: bytes, policy: Policy) -> Checkpoint:
     return checkpoint
 
 
-def _earlier(note: bytes, policy: Policy, now: Checkpoint, read_tile: ReadTile) -> int:
-    """The size of a checkpoint that the log still begins with, or Problem."""
+def kept_since(notes: Sequence[bytes], policy: Policy) -> Sequence[Checkpoint]:
+    """The checkpoints that the auditor has kept, or Problem."""
     try:
-        kept, _ = opened(note, policy.log)
+        return [opened(note, policy.log)[0] for note in notes]
     except NoteInvalid as invalid:
         raise Problem(Kind.BAD_SIGNATURE, f"the checkpoint that was kept: {invalid}") from invalid
-    begins_with(kept.size, kept.root, now, read_tile)
-    return kept.size
 
 
 def begins_with(size: int, root: bytes, now: Checkpoint, read_tile: ReadTile) -> None:
@@ -190,78 +132,19 @@ def begins_with(size: int, root: bytes, now: Checkpoint, read_tile: ReadTile) ->
         )
     if size == 0:
         return
-    path = consistency_path(size, now.size, node_of(now.size, read_tile))
+    node = node_of(now.size, read_tile)
     try:
-        check_consistency(size, root, now.size, now.root, path)
-    except ProofInvalid as invalid:
+        path = consistency_path(size, now.size, node)
+        of_tiles = root_of(0, size, node)
+        # That the tiles lead to what was signed is asked first: else nothing is known of the log.
+        check_consistency(size, of_tiles, now.size, now.root, path)
+    except (TileMissing, ProofInvalid) as invalid:
+        raise Problem(
+            Kind.TREE_BROKEN if isinstance(invalid, ProofInvalid) else Kind.LEAF_MISSING,
+            f"the tiles do not lead to the root that was signed: {invalid}",
+        ) from invalid
+    if of_tiles != root:
         raise Problem(
             Kind.CHECKPOINT_INCONSISTENT,
             f"the log does not begin with the {size} records that were signed before",
-        ) from invalid
-
-
-def leaves(size: int, read_tile: ReadTile, begin: int = 0) -> Iterator[bytes]:
-    """The leaves from one on, tile by tile: none is kept. TileMissing."""
-    for place in range(begin // WIDTH, -(-size // WIDTH)):
-        width = min(WIDTH, size - place * WIDTH)
-        hashes = split(read_tile(Tile(0, place, width)))[:width]
-        if len(hashes) != width:
-            raise TileMissing(f"tile {place} of level 0 has not {width} hashes")
-        yield from hashes[max(begin - place * WIDTH, 0) :]
-
-
-def walk(
-    entries: Iterable[Entry],
-    leaves: Iterator[bytes],
-    checkpoint: Checkpoint,
-    passed: Passed,
-    progress: Progress,
-) -> None:
-    """Hold every record against its leaf and the one before in its stream, from where `passed`
-    stands. Problem."""
-    size = checkpoint.size
-    following = iter(entries)
-    for index, leaf in enumerate(leaves, passed.tree.size):
-        entry = next(following, None)
-        if entry is None:
-            raise Problem(Kind.LEAF_MISSING, f"record {index} is missing, and all after it", index)
-        hashed = leaf_hash(entry.bytes_)
-        if hashed != leaf:
-            raise _misplaced(index, entry, hashed, leaf, following, leaves)
-        passed.take(entry, hashed)
-        if index % 10_000 == 0:
-            progress(index, size)
-    if next(following, None) is not None:
-        raise Problem(Kind.LEAF_MISSING, f"there are records beyond the {size} signed", size)
-    has_root(passed, checkpoint)
-    progress(size, size)
-
-
-def has_root(passed: Passed, checkpoint: Checkpoint) -> None:
-    """Problem, unless the records that were passed have the root that was signed."""
-    if passed.tree.root() != checkpoint.root:
-        raise Problem(Kind.CHECKPOINT_INCONSISTENT, "the records have another root than was signed")
-
-
-def _misplaced(  # noqa: PLR0913, PLR0917 -- all that is known there
-    index: int,
-    entry: Entry,
-    hashed: bytes,
-    leaf: bytes,
-    walk: Iterator[Entry],
-    leaves: Iterator[bytes],
-) -> Problem:
-    """A record that is not its leaf: it was moved, one before it is gone, or it was changed."""
-    following = [x for _, x in zip(range(_NEIGHBOURS), leaves, strict=False)]
-    others = [leaf_hash(x.bytes_) for _, x in zip(range(_NEIGHBOURS), walk, strict=False)]
-    if leaf in others:
-        kind = Kind.REORDERED if hashed in following else Kind.PAYLOAD_MISMATCH
-        said = "was moved" if kind is Kind.REORDERED else "was put in"
-        return Problem(kind, f"record {index} {said}", index)
-    if hashed in following:
-        return Problem(Kind.LEAF_MISSING, f"record {index} is missing", index)
-    return Problem(
-        Kind.PAYLOAD_MISMATCH,
-        f"record {index} (version {entry.version} of its stream) is not as it was written",
-        index,
-    )
+        )

@@ -2,23 +2,24 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
 import typer
 from psycopg_pool import ConnectionPool
 
-from application.event_log import open_log
+from application.event_log import READER_ROLE, open_log
 from application.exporting import AnotherLog, NothingSealed, export_vault
 from application.exporting import export as export_log
-from application.proof.bundles import Known, StateUnreadable, verify_bundles
 from application.proof.evidence import ProofUnreadable, prove
 from application.proof.export import Export, ExportUnreadable
-from application.proof.note import NoteInvalid, Verifier
+from application.proof.known import Known, StateUnreadable
+from application.proof.note import Checkpoint, Note, NoteInvalid, Verifier
 from application.proof.policy import Policy, PolicyInvalid
 from application.proof.streams import verify_stream
 from application.proof.telling import (
@@ -30,15 +31,17 @@ from application.proof.telling import (
     told_of_problem,
     told_of_stream,
 )
-from application.proof.verify import EXIT_CODES, Kind, Problem
-from application.sealed_log import SealedLog
+from application.proof.verify import EXIT_CODES, Problem, Progress
+from application.proof.walk import verify as verify_log
 from application.sealing import Tree
+from application.snapshot_verification import Snapshots, verify_snapshots
+from application.verification import StoredLog
 from interfaces.cli.audit_history import explain, replay, trail
-from interfaces.cli.running import MISUSED, Failed, err, out, progress, settings_of_a_bank
-from interfaces.database import as_application, open_database
+from interfaces.cli.running import FOUND, MISUSED, Failed, err, out, progress, settings_of_a_bank
+from interfaces.database import as_application, as_reader, open_database
 from interfaces.sealing import sealed_by
 from interfaces.settings import Settings
-from interfaces.system import bank_codec, has_keys, open_keystore
+from interfaces.system import bank_codec, has_keys, open_keystore, snapshot_key
 
 audit = typer.Typer(help="What an auditor asks.", no_args_is_help=True)
 audit.command()(replay)
@@ -53,6 +56,9 @@ _UNREADABLE: Final = (
     PolicyInvalid,
     ProofUnreadable,
     StateUnreadable,
+)
+_NO_KEYS: Final = (
+    "the bank's keys are not here: give the key that signs the log by --key, or verify an export"
 )
 _CODES: Final = ", ".join(f"{code} {kind}" for kind, code in EXIT_CODES.items())
 
@@ -96,9 +102,13 @@ def export(
     out.print(f"key       {key}", markup=False)
 
 
-@audit.command(
-    epilog=f"Exit codes: 0 verified, 1 it could not be done, 2 asked for wrongly, {_CODES}."
+VERIFY_EPILOG: Final = (
+    f"Exit codes: 0 verified, 1 it could not be done, 2 asked for wrongly, {FOUND} the log is as it"
+    f" was written, but the vault lost a value or a snapshot is wrong, {_CODES}."
 )
+
+
+@audit.command(epilog=VERIFY_EPILOG)
 def verify(  # noqa: PLR0913, PLR0917 -- each is an option
     folder: Annotated[
         Path | None, typer.Argument(help="An export; without one, the bank's own database.")
@@ -129,20 +139,22 @@ def verify(  # noqa: PLR0913, PLR0917 -- each is an option
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Prove that the log is what was signed, or name the first record that is not.
+    """Prove that the log is what was written and signed, or name the first record that is not.
 
-    Every record is held against the tree, every chain followed, the tree held against what the bank
-    has signed and what you have kept. An export verifies as well where there is nothing but Python
-    and cryptography: python -m application.proof FOLDER.
+    Every record is held against the tree, every chain and every command followed, the tree held
+    against what the bank has signed and what you have kept. Of the bank's own database, also what
+    proofs are made from, what is not sealed yet, the vault and the snapshots. An export verifies as
+    well where there is nothing but Python and cryptography: python -m application.proof FOLDER.
     """
     try:
         if proof is not None:
-            said, words = _proof(folder, _policy(key, policy), proof, since or [])
+            said, words, well = *_proof(folder, _policy(key, policy), proof, since or []), True
+        elif stream is not None:
+            with _read_from(folder, key, policy) as log:
+                said, words, well = *_stream(log, stream), True
         else:
             with _read_from(folder, key, policy) as log:
-                said, words = (
-                    _stream(log, stream) if stream else _all(log, since or [], state, processes)
-                )
+                said, words, well = _all(log, since or [], state, processes)
     except Problem as problem:
         if as_json:
             out.out(json.dumps(told_of_problem(problem)))
@@ -155,15 +167,17 @@ def verify(  # noqa: PLR0913, PLR0917 -- each is an option
         out.out(json.dumps(said))
     else:
         out.print(readable(words), markup=False)
+    if not well:
+        raise typer.Exit(FOUND)
 
 
-class _Read:
-    """A log to verify: what was signed last, by whom it must be, and where to read it."""
+class _Read(NamedTuple):
+    """A log to verify: by whom it must be signed (None: nothing is signed), and where to read it;
+    and its snapshots, of whoever has the bank's keys."""
 
-    def __init__(self, note: bytes, policy: Policy, source: "Export | SealedLog") -> None:
-        self.note = note
-        self.policy = policy
-        self.source = source
+    policy: Policy | None
+    source: Export | StoredLog
+    snapshots: Callable[[Progress], Snapshots] | None = None
 
 
 @contextmanager
@@ -171,46 +185,72 @@ def _read_from(folder: Path | None, key: str | None, policy: Path | None) -> Ite
     believed = _policy(key, policy)
     if folder is not None:
         export = Export(folder)
-        yield _Read(export.checkpoint, believed or Policy(Verifier.parse(export.key)), export)
+        yield _Read(believed or Policy(Verifier.parse(export.key)), export)
         return
-    settings = settings_of_a_bank() if believed else _settings_with_keys()
-    with (
-        open_database(settings) as url,
-        closing(SealedLog.latest(as_application(url))) as source,
-    ):
-        if source.note is None:
-            raise Failed("no checkpoint has been signed yet: the log is sealed while it is served")
-        if believed is None:
-            believed = Policy(sealed_by(settings, open_keystore(settings)).verifier)
-        yield _Read(str(source.note).encode(), believed, source)
+    settings = settings_of_a_bank()
+    keystore = open_keystore(settings) if has_keys(settings) else None
+    with open_database(settings) as url, StoredLog(as_reader(url)) as source:
+        if believed is None and keystore is not None:
+            believed = Policy(sealed_by(settings, keystore).verifier)
+        if believed is None and source.note is not None:
+            raise Failed(_NO_KEYS)
+        snapshots = None if keystore is None else partial(_snapshots, url, snapshot_key(keystore))
+        yield _Read(believed, source, snapshots)
+
+
+def _snapshots(url: str, key: bytes, progress: Progress) -> Snapshots:
+    log = open_log(bank_codec(), url=url, snapshot_key=key, role=READER_ROLE)
+    try:
+        return verify_snapshots(log, progress=progress)
+    finally:
+        log.close()
 
 
 def _all(
     log: _Read, since: list[Path], state: Path | None, processes: int
-) -> tuple[Mapping[str, object], str]:
-    key = str(log.policy.log)
+) -> tuple[Mapping[str, object], str, bool]:
+    key = str(log.policy.log) if log.policy is not None else ""
     known = Known.read(state, key) if state else Known()
-    again = known.passed.tree.size
+    again = known.tree.size
     with progress() as bar:
         task = bar.add_task("verifying", total=None)
-        verified = verify_bundles(
-            log.note,
-            log.policy,
+        verified = verify_log(
             log.source,
+            log.policy,
             since=[path.read_bytes() for path in since],
             known=known,
+            names=frozenset(bank_codec().names),
             processes=processes,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    _know_all_events(known.topics)
+        cached = Snapshots(checked=0, ignored=0, wrong=())
+        if log.snapshots is not None:
+            then = bar.add_task("snapshots", total=None)
+            cached = log.snapshots(lambda n, total: bar.update(then, completed=n, total=total))
     if state:
         known.write(state, key)
     kept = log.source.kept_values
-    return told(verified, known, kept), in_words(verified, known, kept, again)
+    wrong = [f"snapshot of stream {each.stream_id}: {each.detail}" for each in cached.wrong]
+    said = told(verified, kept)
+    if log.snapshots is not None:
+        said |= {
+            "snapshots": {
+                "checked": cached.checked,
+                "ignored": cached.ignored,
+                "wrong": [f"{each.stream_id}:{each.version}" for each in cached.wrong],
+            }
+        }
+    words = "\n".join([in_words(verified, kept, again), *wrong])
+    return said, words, not verified.lost and not wrong
 
 
 def _stream(log: _Read, stream: UUID) -> tuple[Mapping[str, object], str]:
-    verified = verify_stream(log.note, log.policy, log.source.stream(stream), log.source.tile)
+    note = log.source.note
+    if note is None or log.policy is None:
+        raise Failed("no checkpoint has been signed yet: the log is sealed while it is served")
+    covered = Checkpoint.parse(Note.parse(note).text).size
+    records = ((leaf, row) for leaf, row in log.source.stream(stream) if leaf < covered)
+    verified = verify_stream(note, log.policy, records, log.source.tile)
     if not verified.records:
         raise Failed(f"there is no sealed record of stream {stream}")
     return told_of_stream(verified), stream_in_words(verified)
@@ -230,16 +270,6 @@ def _proof(
     return {**said, **proven.told}, f"proven: {proven.words}"
 
 
-def _know_all_events(topics: Mapping[str, int]) -> None:
-    """Problem, if there is a record of an event that nobody here knows: what is proven unchanged is
-    of no use to whoever cannot read it."""
-    names = bank_codec().names
-    unknown = [(index, name) for name, index in topics.items() if name not in names]
-    if unknown:
-        index, name = min(unknown)
-        raise Problem(Kind.UNKNOWN_EVENT, f"no event is called {name[:80]!r}", index)
-
-
 def _policy(key: str | None, policy: Path | None) -> Policy | None:
     try:
         if policy is not None:
@@ -253,10 +283,7 @@ def _policy(key: str | None, policy: Path | None) -> Policy | None:
 def _settings_with_keys() -> Settings:
     settings = settings_of_a_bank()
     if not has_keys(settings):
-        raise Failed(
-            "the bank's keys are not here: give the key that signs the log by --key, or verify an"
-            " export"
-        )
+        raise Failed(_NO_KEYS)
     return settings
 
 

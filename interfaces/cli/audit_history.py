@@ -7,7 +7,7 @@ and why a balance or a risk score is what it is, with a proof of every record th
 import html
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum, unique
 from typing import Annotated, Any, Final
@@ -22,8 +22,8 @@ from application.proof.merkle import ProofInvalid, check_inclusion, inclusion_pa
 from application.proof.note import NoteInvalid, Verifier, opened
 from application.proof.tiles import TileMissing, node_of
 from application.record import record_hash
-from application.sealed_log import SealedLog
 from application.vault import Vault
+from application.verification import StoredLog
 from domain.access import PersonalDataRead, UnusualReading
 from domain.aggregate import Aggregate, permanent_name
 from domain.recorded import Recorded
@@ -31,7 +31,7 @@ from domain.spending import spending_of
 from domain.value import value
 from interfaces.cli.history import Told, as_json_of, as_line, history_of, id_of, told_of
 from interfaces.cli.running import MISUSED, Failed, err, out, settings_of_a_bank
-from interfaces.database import as_application, open_database
+from interfaces.database import as_reader, open_database
 from interfaces.sealing import sealed_by
 from interfaces.settings import Settings
 from interfaces.system import bank_codec, has_keys, open_keystore
@@ -335,12 +335,12 @@ def explain(
             raise Failed(f"{whose} is no account, and no customer whose risk was ever assessed")
         signer = _signer(settings, key)
         try:
-            with closing(SealedLog.latest(as_application(url))) as sealed:
+            with StoredLog(as_reader(url)) as sealed:
                 proofs = _Proofs(sealed, signer)
                 reasons = [_reason(log, effect, proofs) for effect in explained.effects]
+                note = sealed.note
         except (NoteInvalid, ProofInvalid, TileMissing) as wrong:
             raise Failed(f"it cannot be proven: {wrong}; see audit verify") from wrong
-        note = sealed.note
     if as_json:
         out.out(
             json.dumps(
@@ -349,7 +349,7 @@ def explain(
                     "of": explained.of,
                     "is": explained.figures(explained.row),
                     "because": reasons,
-                    "checkpoint": None if note is None else str(note),
+                    "checkpoint": None if note is None else note.decode(),
                 }
             )
         )
@@ -461,10 +461,10 @@ def _signer(settings: Settings, key: str | None) -> Verifier:
 class _Proofs:
     """Of the records under the latest checkpoint, which must be signed. NoteInvalid."""
 
-    def __init__(self, sealed: SealedLog, signer: Verifier) -> None:
+    def __init__(self, sealed: StoredLog, signer: Verifier) -> None:
         self._sealed = sealed
         note = sealed.note
-        self._checkpoint = None if note is None else opened(str(note).encode(), signer)[0]
+        self._checkpoint = None if note is None else opened(note, signer)[0]
         self._node = node_of(self._checkpoint.size if self._checkpoint else 0, sealed.tile)
 
     def of(self, record: StoredRecord) -> Mapping[str, Any] | None:
@@ -473,7 +473,7 @@ class _Proofs:
         if checkpoint is None:
             return None
         index = self._sealed.leaf_of(record.position)
-        if index is None:
+        if index >= checkpoint.size:
             return None
         leaf = bytes.fromhex(record_hash(*record[1:]))
         path = inclusion_path(index, checkpoint.size, self._node)

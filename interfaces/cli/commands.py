@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from interfaces.cli.audit import audit
+from interfaces.cli.audit import VERIFY_EPILOG, audit, verify
 from interfaces.cli.clients import clients
 from interfaces.cli.database import migrate, rebuild, status
 from interfaces.cli.doctor import doctor
@@ -17,7 +17,6 @@ from interfaces.cli.erasing import erasures, keys, retention
 from interfaces.cli.history import replay
 from interfaces.cli.importing import berka, fraud
 from interfaces.cli.privacy import privacy
-from interfaces.cli.proof import verify
 from interfaces.cli.proofs import proofs
 from interfaces.cli.risk import risk
 from interfaces.cli.running import out
@@ -62,7 +61,7 @@ app.command()(serve)
 app.command()(demo)
 app.command()(worker)
 app.command()(replay)
-app.command()(verify)
+app.command(epilog=VERIFY_EPILOG)(verify)
 app.command()(rebuild)
 app.command()(doctor)
 app.command()(duties)

@@ -31,19 +31,19 @@ from application.bank import Bank
 from application.event_log import Append, EventLog, open_log
 from application.proof.note import COSIGNATURE, Note, Verifier, cosignature_of
 from application.proof.policy import Policy
-from application.proof.verify import Entry, Verified
-from application.proof.verify import verify as verify_proofs
+from application.proof.verify import Kind, Problem, Verified
+from application.proof.walk import verify
 from application.record import GENESIS, Record, envelope
 from application.sealing import Sealer, Signer
-from application.tree_verification import Part, TreeFinding, TreeVerification, verify_tree
-from application.verification import Finding, Kind, verify
-from interfaces.database import as_sealer
+from application.verification import StoredLog
+from interfaces.database import as_reader, as_sealer
 from interfaces.system import bank_codec
 from tests.application.banking import KEYSTORE, bank_over, clerk, deposit, opened_accounts, transfer
 
 TAMPERINGS = int(os.environ.get("TAMPERINGS", "400"))
 SEED = int(os.environ.get("TAMPERING_SEED", "20250301"))
 HONEST_RECORDS = int(os.environ.get("HONEST_RECORDS", "20000"))
+NAMES = frozenset(bank_codec().names)
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 AT = "2024-03-01T12:00:00.000000+00:00"
 WITNESS = Ed25519PrivateKey.from_private_bytes(b"w" * 32)
@@ -57,7 +57,6 @@ class Bench:
     def __init__(self, url: str, pool: ConnectionPool[Any], kept: Path) -> None:
         self.url = url
         self.log = open_log(bank_codec(), url=url)
-        self.connect = pool.connection
         self.signer = Signer(KEYSTORE, "bank.example/log", kept)
         self.sealer = Sealer(pool.connection, self.signer)
         self.kept: Sequence[Note] = ()
@@ -80,9 +79,18 @@ class Bench:
             pass
         self.sealer.sign(NOW)
 
-    def found(self, *, vault: bool = False) -> Finding | TreeFinding | None:
-        bad = verify(self.log, vault=vault).first_bad
-        return bad or verify_tree(self.connect, self.signer.verifier, self.kept).first_bad
+    def verified(self) -> Verified:
+        """As an auditor does who has kept every checkpoint, with its cosignatures."""
+        with StoredLog(as_reader(self.url)) as log:
+            since = [str(note).encode() for note in self.kept]
+            return verify(log, Policy(self.signer.verifier), since=since, names=NAMES)
+
+    def found(self) -> Problem | None:
+        try:
+            self.verified()
+        except Problem as problem:
+            return problem
+        return None
 
 
 @pytest.fixture
@@ -291,7 +299,7 @@ def grown(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.mark.timeout(60 + TAMPERINGS)
 def test_every_change_of_a_byte_or_a_row_is_found(grown: Bench) -> None:
     missed: list[Change] = []
-    misnamed: list[tuple[Change, Finding | TreeFinding]] = []
+    misnamed: list[tuple[Change, Problem]] = []
     with psycopg.connect(grown.url, autocommit=True) as owner:
         forger = Forger(owner, random.Random(SEED))  # noqa: S311 -- the same each time
         for _ in range(TAMPERINGS):
@@ -306,27 +314,28 @@ def test_every_change_of_a_byte_or_a_row_is_found(grown: Bench) -> None:
     assert grown.found() is None, "all was put back"
 
 
-def _names_it(found: Finding | TreeFinding, change: Change) -> bool:
+def _names_it(found: Problem, change: Change) -> bool:
     """It says what is wrong with the part that was changed; of a record that is changed where it
     stands, or gone, which one."""
-    match change.table.name:
-        case "bank_events" if isinstance(found, Finding):
-            positions = [row[4] for row in (*change.gone, *change.come)]
-            return found.position == min(positions) and found.kind is not Kind.BATCH_BROKEN
-        case "batch_heads":
-            return isinstance(found, Finding)
-        case name if isinstance(found, TreeFinding):
-            return found.part in PARTS[name]
-        case _:
-            return False
+    if change.table.name == "bank_events":
+        positions = [row[4] for row in (*change.gone, *change.come)]
+        return found.place == min(positions) and found.kind not in {
+            *TREE[:1],
+            *SIGNED[:2],
+            Kind.BATCH_BROKEN,
+        }
+    return found.kind in SAID[change.table.name]
 
 
-PARTS: Mapping[str, Sequence[Part]] = {
-    "tiles": (Part.TILE,),
-    "leaf_runs": (Part.LEAF_RUN,),
-    "merkle_log": (Part.GROWTH,),
-    "checkpoints": (Part.CHECKPOINT, Part.COSIGNATURE),
-    "cosignatures": (Part.COSIGNATURE,),
+TREE = (Kind.TREE_BROKEN, Kind.LEAF_MISSING)
+SIGNED = (Kind.BAD_SIGNATURE, Kind.CHECKPOINT_INCONSISTENT, Kind.TAIL_TRUNCATED)
+SAID: Mapping[str, Sequence[Kind]] = {
+    "batch_heads": (Kind.BATCH_BROKEN, Kind.UNACCOUNTED),
+    "tiles": TREE,
+    "leaf_runs": TREE,
+    "merkle_log": TREE,
+    "checkpoints": SIGNED,
+    "cosignatures": (*SIGNED, Kind.QUORUM_MISSING),
 }
 
 
@@ -338,10 +347,7 @@ def test_there_is_no_false_alarm_in_many_honest_records(bench: Bench) -> None:
     for begin in range(0, HONEST_RECORDS // 2, 1000):
         honest(bench.log, min(1000, HONEST_RECORDS // 2 - begin))
     bench.seal()
-    assert bench.found(vault=True) is None
-    tree = verify_tree(bench.connect, bench.signer.verifier)
-    assert tree == TreeVerification(leaves=HONEST_RECORDS, checkpoints=1, first_bad=None)
-    assert by_proofs(bench).records == HONEST_RECORDS
+    assert bench.verified().records == HONEST_RECORDS
 
 
 def honest(log: EventLog, commands: int) -> None:
@@ -359,23 +365,8 @@ def honest(log: EventLog, commands: int) -> None:
         session.append(Append(records))
 
 
-def by_proofs(bench: Bench) -> Verified:
-    note = bench.sealer.tree.latest()
-    assert note is not None
-    policy = Policy(bench.signer.verifier)
-    return verify_proofs(str(note).encode(), policy, entries(bench.log), bench.sealer.tree.read)
-
-
-def entries(log: EventLog) -> Iterator[Entry]:
-    after = 0
-    while page := log.records(after, 5_000):
-        for _, stream, version, topic, state in page:
-            yield Entry(stream.bytes, version, topic.encode(), bytes(state))
-        after = page[-1].position
-
-
 def test_there_is_no_false_alarm_while_writers_and_the_sealer_run(bench: Bench) -> None:
-    found: list[Finding | TreeFinding | None] = []
+    found: list[Problem | None] = []
     done = threading.Event()
 
     def auditing() -> None:

@@ -2,10 +2,12 @@
 
 Four kinds of evidence, each of which takes more to get around than the one before:
 
-    chains      the streams' chains and the batch heads, in the database (`ledgertwin verify`)
+    chains      the streams' chains and the batch heads, in the database
     tree        the Merkle tree and what was signed of it, in the same database
     kept        a checkpoint that somebody has kept elsewhere
     witnesses   checkpoints that others must have cosigned
+
+`ledgertwin verify` takes the first two together; here each is shown alone.
 
 The attacker owns the database and has the bank's signing key. Where a kind of evidence does not
 find an attack, the test shows that it does not: nobody should rely on more than there is.
@@ -48,17 +50,18 @@ from application.proof.note import (
     signature_of,
 )
 from application.proof.policy import Policy
+from application.proof.source import Signed
 from application.proof.tiles import Growing, Tile, TileMissing, node_of, tiles_of
-from application.proof.verify import Entry, Kind, Problem, Verified, verify
+from application.proof.verify import Entry, Kind, Problem, Verified
+from application.proof.walk import verify
 from application.record import NO_HEAD, Record, batch_head, record_hash
 from application.sealing import PURPOSE, LogBroken, NotConsistent, Sealer, Signer
-from application.verification import Finding, LogHead
-from application.verification import Kind as ChainKind
-from application.verification import verify as verify_chains
-from interfaces.database import as_sealer
+from application.verification import StoredLog
+from interfaces.database import as_reader, as_sealer
 from interfaces.database.embedded import EmbeddedPostgres
 from interfaces.system import bank_codec
 from tests.application.banking import KEYSTORE, bank_over, clerk, deposit, opened_accounts, transfer
+from tests.application.proof.long_log import Listed
 from tests.conftest import fresh_database
 
 ORIGIN = "bank.example/log"
@@ -185,19 +188,20 @@ class Bench:
         for _, stream, version, topic, state in self.records():
             yield Entry(stream.bytes, version, topic.encode(), bytes(state))
 
-    def by_the_chains(self, expect: LogHead | None = None) -> Finding | None:
-        return verify_chains(self.log, expect=expect).first_bad
+    def by_the_chains(self) -> Problem | None:
+        """What is said first of the records, beside what each append has left; or None."""
+        with Unsealed(as_reader(self.url)) as log:
+            return judged(lambda: verify(log, None))
 
     def by_the_tree(
         self, policy: Policy = ALONE, since: Sequence[Note] = ()
     ) -> tuple[Kind, int | None] | None:
-        """What the verifier of proofs says first; None if it finds nothing."""
-        kept = [str(note).encode() for note in since]
-        return judged(
-            lambda: verify(
-                str(self.note()).encode(), policy, self.entries(), self.tree.read, since=kept
-            )
-        )
+        """What is said first of the records, as they stand one after the other, beside the tree; or
+        None."""
+        note, kept = str(self.note()).encode(), [str(note).encode() for note in since]
+        signed = [Signed(size, str(each).encode()) for size, each in self.tree.checkpoints()]
+        log = Listed(self.entries(), note, self.tree.read, signed)
+        return named(judged(lambda: verify(log, policy, since=kept)))
 
     # --- what its owner does ----------------------------------------------------------------------
 
@@ -245,7 +249,7 @@ class Bench:
         growing = Growing()
         records = self.records()
         tiles = growing.grow(bytes.fromhex(record_hash(*record[1:])) for record in records)
-        for table in ("cosignatures", "checkpoints", "tiles", "leaf_runs"):
+        for table in ("tiles", "leaf_runs"):
             self(sql.SQL("DELETE FROM {}").format(sql.Identifier("ledgertwin", table)))
         for (level, place), hashes in tiles.items():
             self("INSERT INTO ledgertwin.tiles VALUES (%s, %s, %b)", level, place, hashes)
@@ -260,24 +264,53 @@ class Bench:
             growing.size,
             records[-1].position,
         )
-        root = root_of(0, growing.size, node_of(growing.size, self.tree.read))
-        text = str(Checkpoint(ORIGIN, growing.size, root))
+        self._sign_again(growing.size, records[-1].position)
+
+    def _sign_again(self, size: int, position: int) -> None:
+        """What was signed and is still true stays, as everybody may have a copy of it."""
+        node = node_of(size, self.tree.read)
+        for signed, note in self.tree.checkpoints():
+            if signed > size or root_of(0, signed, node) != Checkpoint.parse(note.text).root:
+                self("DELETE FROM ledgertwin.cosignatures WHERE size = %s", signed)
+                self("DELETE FROM ledgertwin.checkpoints WHERE size = %s", signed)
+        root = root_of(0, size, node)
+        text = str(Checkpoint(ORIGIN, size, root))
         note = Note(text, (signature_of(BANK, text, lambda said: KEYSTORE.sign(PURPOSE, said)),))
         self(
-            "INSERT INTO ledgertwin.checkpoints VALUES (%s, %s, %s, %s)",
-            growing.size,
-            records[-1].position,
+            "INSERT INTO ledgertwin.checkpoints VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            size,
+            position,
             str(note),
             NOW,
         )
 
 
-def judged(verifying: Callable[[], Verified]) -> tuple[Kind, int | None] | None:
+class Unsealed(StoredLog):
+    """The database without its tree."""
+
+    note = None
+    runs = ()
+
+    def growth(self) -> tuple[int, int, bytes]:
+        return 0, 0, NO_HEAD
+
+    def tiles(self) -> tuple[int, int]:
+        return 0, 0
+
+    def cosigned_nothing(self) -> int | None:
+        return None
+
+
+def judged(verifying: Callable[[], Verified]) -> Problem | None:
     try:
         verifying()
     except Problem as problem:
-        return problem.kind, problem.index
+        return problem
     return None
+
+
+def named(problem: Problem | None) -> tuple[Kind, int | None] | None:
+    return None if problem is None else (problem.kind, problem.index)
 
 
 @dataclass(frozen=True)
@@ -287,7 +320,7 @@ class Kept:
 
     early: Note
     tiles: Mapping[Tile, bytes]
-    head: LogHead
+    position: int
     witnesses: Sequence[Witness]
     latest: Note
     backup: str
@@ -303,8 +336,8 @@ class Kept:
     def names(self, entries: Iterator[Entry]) -> tuple[Kind, int | None] | None:
         """What the auditor finds who has kept the tiles as well: the record, by its leaf."""
         size = Checkpoint.parse(self.early.text).size
-        note = str(self.early).encode()
-        return judged(lambda: verify(note, ALONE, islice(entries, size), self.tile))
+        log = Listed(islice(entries, size), str(self.early).encode(), self.tile)
+        return named(judged(lambda: verify(log, ALONE)))
 
 
 def name_of(url: str) -> str:
@@ -322,8 +355,7 @@ def kept(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
             bench.have_cosigned(WITNESSES)
             size = Checkpoint.parse(early.text).size
             tiles = {tile: bench.tree.read(tile) for tile in tiles_of(size)}
-            head = verify_chains(bench.log).head
-            assert head is not None
+            position = bench.log.head()
         with fresh_database(postgres, name_of(url)) as backup:
             with opened_bench(url, signer) as bench:
                 bench.business()
@@ -332,7 +364,7 @@ def kept(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
             yield Kept(
                 early=early,
                 tiles=tiles,
-                head=head,
+                position=position,
                 witnesses=deepcopy(WITNESSES),
                 latest=latest,
                 backup=name_of(backup),
@@ -368,7 +400,7 @@ def witnesses(kept: Kept) -> Sequence[Witness]:
 
 
 def test_nothing_is_found_where_nothing_was_done(bench: Bench, kept: Kept) -> None:
-    assert bench.by_the_chains(kept.head) is None
+    assert bench.by_the_chains() is None
     assert bench.by_the_tree(WITNESSED, [kept.early, kept.latest]) is None
     assert kept.names(bench.entries()) is None
 
@@ -378,11 +410,10 @@ def test_nothing_is_found_where_nothing_was_done(bench: Bench, kept: Kept) -> No
 
 @dataclass(frozen=True)
 class OneRecord:
-    """An attack on one record, and what the chains and the tree call it."""
+    """An attack on one record, and what it is called."""
 
     carried_out: Callable[[Bench, StoredRecord], None]
-    chains: ChainKind
-    tree: Kind
+    kind: Kind
 
 
 def edit(bench: Bench, record: StoredRecord) -> None:
@@ -426,10 +457,10 @@ def insert(bench: Bench, record: StoredRecord) -> None:
 
 
 ONE_RECORD = {
-    "edited": OneRecord(edit, ChainKind.PAYLOAD_MISMATCH, Kind.PAYLOAD_MISMATCH),
-    "deleted": OneRecord(delete, ChainKind.MISSING, Kind.LEAF_MISSING),
-    "moved": OneRecord(move, ChainKind.REORDERED, Kind.REORDERED),
-    "put in": OneRecord(insert, ChainKind.PAYLOAD_MISMATCH, Kind.PAYLOAD_MISMATCH),
+    "edited": OneRecord(edit, Kind.PAYLOAD_MISMATCH),
+    "deleted": OneRecord(delete, Kind.LEAF_MISSING),
+    "moved": OneRecord(move, Kind.REORDERED),
+    "put in": OneRecord(insert, Kind.UNACCOUNTED),
 }
 each_of_one_record = pytest.mark.parametrize("attack", ONE_RECORD.values(), ids=ONE_RECORD)
 
@@ -450,14 +481,14 @@ def test_one_record_is_named_by_the_chains(bench: Bench, attack: OneRecord) -> N
     attack.carried_out(bench, record)
     found = bench.by_the_chains()
     assert found is not None
-    assert (found.kind, found.position) == (attack.chains, record.position)
+    assert (found.kind, found.place) == (attack.kind, record.position)
 
 
 @each_of_one_record
 def test_one_record_is_named_by_the_tree(bench: Bench, attack: OneRecord) -> None:
     index, record = a_record(bench)
     attack.carried_out(bench, record)
-    assert bench.by_the_tree() == (attack.tree, index)
+    assert bench.by_the_tree() == (attack.kind, index)
 
 
 @each_of_one_record
@@ -469,7 +500,7 @@ def test_one_record_is_found_by_what_was_kept_when_all_else_was_made_again(
     bench.make_the_heads_again()
     bench.make_the_tree_again()
     assert bench.by_the_tree(since=[kept.early]) == (Kind.CHECKPOINT_INCONSISTENT, None)
-    assert kept.names(bench.entries()) == (attack.tree, index)
+    assert kept.names(bench.entries()) == (attack.kind, index)
 
 
 @each_of_one_record
@@ -523,9 +554,6 @@ def test_a_stream_rewritten_with_the_tiles_is_found_by_what_was_kept(
     index = rewrite_a_stream(bench)
     assert bench.by_the_tree(since=[kept.early]) == (Kind.CHECKPOINT_INCONSISTENT, None)
     assert kept.names(bench.entries()) == (Kind.PAYLOAD_MISMATCH, index)
-    found = bench.by_the_chains(expect=kept.head)
-    assert found is not None
-    assert found.kind is ChainKind.CHECKPOINT_MISMATCH
 
 
 def test_a_stream_rewritten_with_the_tiles_is_found_by_witnesses(
@@ -558,9 +586,8 @@ def restored(postgres: EmbeddedPostgres, kept: Kept, tmp_path: Path) -> Iterator
 
 def cut_to_the_backup(bench: Bench, kept: Kept) -> None:
     """What an old backup comes to, done by hand."""
-    position = kept.head.position
-    bench("DELETE FROM ledgertwin.bank_events WHERE notification_id > %s", position)
-    bench("DELETE FROM ledgertwin.batch_heads WHERE first_position > %s", position)
+    bench("DELETE FROM ledgertwin.bank_events WHERE notification_id > %s", kept.position)
+    bench("DELETE FROM ledgertwin.batch_heads WHERE first_position > %s", kept.position)
     bench.make_the_tree_again()
 
 
@@ -600,7 +627,6 @@ def test_what_came_after_the_checkpoint_that_was_kept_is_cut_without_being_found
 ) -> None:
     """Up to the checkpoint, and no further: so one is kept often, or witnesses are asked."""
     assert restored.by_the_tree(since=[kept.early]) is None
-    assert restored.by_the_chains(expect=kept.head) is None
 
 
 def test_a_restored_backup_is_cosigned_by_no_witness(
@@ -638,7 +664,7 @@ def test_two_histories_are_each_right_for_who_sees_one(
 ) -> None:
     """Even with a checkpoint that was kept from before they parted."""
     for shown in (bench, other):
-        assert shown.by_the_chains(kept.head) is None
+        assert shown.by_the_chains() is None
         assert shown.by_the_tree(since=[kept.early]) is None
     assert bench.note().text != other.note().text
 
@@ -660,7 +686,7 @@ def test_a_false_record_that_the_bank_itself_wrote_is_found_by_nothing(
     bench.business()
     bench.seal()
     bench.have_cosigned(witnesses)
-    assert bench.by_the_chains(kept.head) is None
+    assert bench.by_the_chains() is None
     assert bench.by_the_tree(WITNESSED, [kept.early, kept.latest]) is None
 
 

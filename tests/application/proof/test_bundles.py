@@ -4,23 +4,27 @@ or from where one had come: the same is found."""
 import gzip
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from application.proof import __main__ as command
-from application.proof.bundles import BUNDLE, Known, StateUnreadable, verify_bundles
 from application.proof.export import Export
+from application.proof.known import Known, StateUnreadable
 from application.proof.merkle import Frontier, leaf_hash
 from application.proof.policy import Policy
+from application.proof.source import BUNDLE, Part
 from application.proof.tiles import Tile
-from application.proof.verify import EXIT_CODES, Entry, Kind, Problem, verify
-from tests.application.proof.long_log import LOG, entries, write_bundle, write_log
+from application.proof.verify import EXIT_CODES, Entry, Kind, Problem, Row
+from application.proof.walk import verify
+from tests.application.proof.long_log import LOG, entries, note_of, write_bundle, write_log
 
-SIZE = 3 * BUNDLE + 100
+SIZE = 3 * BUNDLE + 102
 HONEST = list(entries(SIZE))
 POLICY = Policy(LOG)
+OF_THE_FIFTH = [n for n, entry in enumerate(HONEST) if entry.stream == UUID(int=5).bytes]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def folder(written: Path, tmp_path: Path) -> Path:
 def found(folder: Path, known: Known | None = None, processes: int = 1) -> Problem | None:
     export = Export(folder)
     try:
-        verify_bundles(export.checkpoint, POLICY, export, known=known, processes=processes)
+        verify(export, POLICY, known=known, processes=processes)
     except Problem as problem:
         return problem
     return None
@@ -50,9 +54,10 @@ def test_an_honest_log_is_verified(folder: Path, processes: int) -> None:
     assert found(folder, known, processes) is None
     tree = Frontier()
     tree.extend(leaf_hash(entry.bytes_) for entry in HONEST)
-    assert known.passed.tree.root() == tree.root()
-    assert known.committed == -(-SIZE // 8)
-    assert known.topics == {"test.counted.v1": 0}
+    assert known.tree.root() == tree.root()
+    commitments = sum(b'"commitment":"' in entry.state for entry in HONEST)
+    assert known.committed == commitments > 0
+    assert known.topics == {"test.counted.v1": 0, "command.accepted.v1": 2}
 
 
 def changed(log: list[Entry], at: int) -> None:
@@ -63,8 +68,8 @@ def removed(log: list[Entry], at: int) -> None:
     del log[at]
 
 
-def doubled(log: list[Entry], at: int) -> None:
-    log.insert(at, log[at - 2])
+def put_in(log: list[Entry], at: int) -> None:
+    log.insert(at, log[at]._replace(stream=b"\xee" * 16))
 
 
 def swapped(log: list[Entry], at: int) -> None:
@@ -75,9 +80,18 @@ def cut(log: list[Entry], at: int) -> None:
     del log[at:]
 
 
+FORGERIES: Mapping[Callable[[list[Entry], int], None], Kind] = {
+    changed: Kind.PAYLOAD_MISMATCH,
+    removed: Kind.LEAF_MISSING,
+    put_in: Kind.UNACCOUNTED,
+    swapped: Kind.REORDERED,
+    cut: Kind.TAIL_TRUNCATED,
+}
+
+
 @pytest.mark.parametrize("at", [0, BUNDLE - 1, BUNDLE, SIZE - 2])
-@pytest.mark.parametrize("forge", [changed, removed, doubled, swapped, cut])
-def test_the_first_bad_record_is_that_of_a_walk_over_all(
+@pytest.mark.parametrize("forge", FORGERIES)
+def test_the_first_bad_record_is_named(
     folder: Path, forge: Callable[[list[Entry], int], None], at: int
 ) -> None:
     log = list(HONEST)
@@ -85,12 +99,8 @@ def test_the_first_bad_record_is_that_of_a_walk_over_all(
     for number in range(at // BUNDLE, 4):
         write_bundle(folder, number, log)
     problem = found(folder)
-    export = Export(folder)
-    with pytest.raises(Problem) as walked:
-        verify(export.checkpoint, POLICY, export.entries(), export.tile)
     assert problem is not None
-    assert (problem.kind, problem.index) == (walked.value.kind, walked.value.index)
-    assert problem.index == at
+    assert (problem.kind, problem.index) == (FORGERIES[forge], at)
 
 
 def test_it_is_found_in_another_process_as_well(folder: Path) -> None:
@@ -104,7 +114,7 @@ def test_it_is_found_in_another_process_as_well(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("at", "version", "kind"),
-    [(BUNDLE, 9, Kind.GAP), (BUNDLE + 1, None, Kind.LINK_BROKEN), (7000, 3, Kind.GAP)],
+    [(BUNDLE, 9, Kind.GAP), (BUNDLE + 2, None, Kind.LINK_BROKEN), (7000, 2, Kind.GAP)],
 )
 def test_a_chain_that_was_signed_broken_is_found(
     tmp_path: Path, at: int, version: int | None, kind: Kind
@@ -127,21 +137,33 @@ def test_more_than_what_was_signed_is_too_much(folder: Path) -> None:
     write_bundle(folder, 3, list(entries(SIZE + 1)))
     problem = found(folder)
     assert problem is not None
-    assert (problem.kind, problem.index) == (Kind.LEAF_MISSING, SIZE)
+    assert (problem.kind, problem.index) == (Kind.UNACCOUNTED, SIZE)
 
 
 def test_a_bundle_behind_the_end_is_too_much(tmp_path: Path) -> None:
-    write_log(tmp_path, HONEST[: 2 * BUNDLE])
-    write_bundle(tmp_path, 2, HONEST)
+    write_log(tmp_path, HONEST[: 3 * BUNDLE])
+    write_bundle(tmp_path, 3, HONEST)
     problem = found(tmp_path)
     assert problem is not None
-    assert (problem.kind, problem.index) == (Kind.LEAF_MISSING, 2 * BUNDLE)
+    assert (problem.kind, problem.index) == (Kind.UNACCOUNTED, 3 * BUNDLE)
+
+
+def test_a_checkpoint_that_ends_within_the_last_tile_is_verified(tmp_path: Path) -> None:
+    write_log(tmp_path, HONEST[:12])
+    earlier = tmp_path / "checkpoints/9"
+    leaves = [leaf_hash(entry.bytes_) for entry in HONEST[:9]]
+    earlier.write_bytes(note_of(leaves))
+    assert found(tmp_path) is None
+    earlier.write_bytes(note_of([*leaves[:8], bytes(32)]))
+    problem = found(tmp_path)
+    assert problem is not None
+    assert (problem.kind, problem.index) == (Kind.CHECKPOINT_INCONSISTENT, 8)
 
 
 # --- what was verified once -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", [100, BUNDLE, 2 * BUNDLE + 300])
+@pytest.mark.parametrize("first", [102, BUNDLE - 1, 2 * BUNDLE + 301, 3 * BUNDLE])
 def test_what_was_verified_is_not_read_again(
     folder: Path, tmp_path: Path, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,19 +175,20 @@ def test_what_was_verified_is_not_read_again(
     read: list[int] = []
     records = Export.records
 
-    def noted(export: Export, number: int) -> list[Entry]:
-        read.append(number)
-        return list(records(export, number))
+    def noted(export: Export, part: Part) -> list[Row]:
+        read.append(part.begin)
+        return list(records(export, part))
 
     monkeypatch.setattr(Export, "records", noted)
     again = Known.read(state, str(LOG))
     assert found(folder, again) is None
-    assert min(read) == first // BUNDLE
+    assert min(read) == first
     all_at_once = Known()
     assert found(folder, all_at_once) is None
-    assert again.passed.tips == all_at_once.passed.tips
-    assert again.passed.tree.peaks == all_at_once.passed.tree.peaks
+    assert again.tips == all_at_once.tips
+    assert again.tree.peaks == all_at_once.tree.peaks
     assert (again.topics, again.committed) == (all_at_once.topics, all_at_once.committed)
+    assert again.commands == all_at_once.commands
 
 
 def test_a_log_that_is_not_the_one_that_was_verified_is_refused(
@@ -174,7 +197,7 @@ def test_a_log_that_is_not_the_one_that_was_verified_is_refused(
     """All of it was written and signed anew: only who has seen the other one can tell."""
     known = Known()
     assert found(folder, known) is None
-    rewritten = list(entries(SIZE + 50, streams=999))
+    rewritten = list(entries(SIZE + 51, streams=999))
     write_log(tmp_path / "rewritten", rewritten)
     assert found(tmp_path / "rewritten") is None
     problem = found(tmp_path / "rewritten", known)
@@ -185,7 +208,7 @@ def test_a_log_that_is_not_the_one_that_was_verified_is_refused(
 def test_a_log_that_is_shorter_than_what_was_verified_was_cut(tmp_path: Path, folder: Path) -> None:
     known = Known()
     assert found(folder, known) is None
-    write_log(tmp_path / "cut", HONEST[:BUNDLE])
+    write_log(tmp_path / "cut", HONEST[: BUNDLE - 1])
     problem = found(tmp_path / "cut", known)
     assert problem is not None
     assert problem.kind is Kind.TAIL_TRUNCATED
@@ -228,15 +251,15 @@ def test_a_stream_is_verified_alone(folder: Path, capsys: pytest.CaptureFixture[
     stream = "00000000-0000-0000-0000-000000000005"
     assert command.main([str(folder), "--stream", stream, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    of_it = [entry for entry in HONEST if entry.stream[-2:] == b"\0\5"]
+    of_it = [HONEST[index] for index in OF_THE_FIFTH]
     assert told["records"] == len(of_it)
     assert told["last"] == leaf_hash(of_it[-1].bytes_).hex()
 
 
 def test_a_record_of_a_stream_that_was_changed_is_named(folder: Path) -> None:
     log = list(HONEST)
-    changed(log, 5004)
-    write_bundle(folder, 1, log)
+    changed(log, at := OF_THE_FIFTH[3])
+    write_bundle(folder, at // BUNDLE, log)
     stream = "00000000-0000-0000-0000-000000000005"
     code = command.main([str(folder), "--stream", stream])
     assert code == EXIT_CODES[Kind.PAYLOAD_MISMATCH]
@@ -244,8 +267,9 @@ def test_a_record_of_a_stream_that_was_changed_is_named(folder: Path) -> None:
 
 def test_a_record_of_a_stream_that_is_gone_leaves_a_gap(folder: Path) -> None:
     log = list(HONEST)
-    log[5004] = log[5005]
-    write_bundle(folder, 1, log)
+    at = OF_THE_FIFTH[3]
+    log[at] = log[at + 1]
+    write_bundle(folder, at // BUNDLE, log)
     stream = "00000000-0000-0000-0000-000000000005"
     assert command.main([str(folder), "--stream", stream]) == EXIT_CODES[Kind.GAP]
 

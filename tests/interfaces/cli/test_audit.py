@@ -16,9 +16,9 @@ from typer.testing import Result
 
 from application.event_log import EventLog, open_log
 from application.event_log.log import Append
-from application.proof.bundles import BUNDLE
 from application.proof.note import Verifier
 from application.proof.policy import Policy
+from application.proof.source import BUNDLE
 from application.proof.verify import EXIT_CODES, Kind
 from application.proving import Prover
 from application.record import GENESIS, Record, envelope
@@ -131,10 +131,14 @@ def test_what_was_erased_is_counted_and_verifies(own: Audited, folder: Path) -> 
     erased = _kept(own)
     _as_owner(own, "DELETE FROM ledgertwin.vault_keys WHERE subject = %s", ADA)
     own.audit("export", folder)
-    for result in (own.audit("verify", "--json"), own.audit("verify", folder, "--json")):
+    results = (own.audit("verify", "--json"), own.audit("verify", folder, "--json"))
+    assert [result.exit_code for result in results] == [3, 0], "online it is known that none erased"
+    for result in results:
         told = json.loads(result.stdout)
         assert told["verified"] is True
-        assert told["personal_values"] == {"committed": erased, "erased": erased}
+        values = told["personal_values"]
+        assert values["committed"] == erased
+        assert values["erased"] + len(values["lost"]) == erased
 
 
 # --- online ---------------------------------------------------------------------------------------
@@ -176,10 +180,12 @@ def test_what_is_not_sealed_yet_does_not_matter(own: Audited) -> None:
 def test_a_record_that_was_changed_in_the_database_is_named(
     own: Audited, forgery: LiteralString, kind: Kind
 ) -> None:
-    _as_owner(own, forgery, _position(own, 30))
+    _as_owner(own, forgery, position := _position(own, 30))
     result = own.audit("verify", "--json")
     assert result.exit_code == EXIT_CODES[kind], said(result)
-    assert json.loads(result.stdout) == {"verified": False, "kind": kind, "record": 30}
+    told = json.loads(result.stdout)
+    assert (told["verified"], told["kind"], told["record"]) == (False, kind, 30)
+    assert told["position"] == position
 
 
 def test_a_record_that_was_put_in_is_named(own: Audited) -> None:
@@ -217,7 +223,7 @@ def test_an_event_that_nobody_knows_is_named(own: Audited) -> None:
     size = _size(own)
     result = own.audit("verify", "--json")
     assert result.exit_code == EXIT_CODES[Kind.UNKNOWN_EVENT], said(result)
-    assert json.loads(result.stdout)["record"] == size - 3
+    assert json.loads(result.stdout)["record"] == size - 4
 
 
 def test_what_was_verified_is_kept(own: Audited, tmp_path: Path) -> None:
@@ -283,11 +289,19 @@ def _lines(path: Path) -> list[dict[str, object]]:
 
 
 def _lengthen(bank: Audited, records: int, topic: str = "account.activated.v1") -> None:
-    """Records of so many streams more, as the bank would write them, sealed."""
-    state = envelope(at="2025-01-01T00:00:00.000000+00:00", by="0" * 36, data=b"{}", prev=GENESIS)
+    """Records of so many streams more by one command, as the bank would write them, sealed."""
+    by = uuid4()
+    written = [Record(uuid4(), 1, topic, _state(by, b"{}")) for _ in range(records)]
+    wrote = ",".join(f'["{record.stream_id}",1]' for record in written)
+    said = f'{{"actor":"a","command":"c","fingerprint":"f","wrote":[{wrote}]}}'.encode()
     with _log_of(bank) as log, log.session() as session:
-        session.append(Append([Record(uuid4(), 1, topic, state) for _ in range(records)]))
+        session.append(Append([*written, Record(by, 1, "command.accepted.v1", _state(by, said))]))
     bank.seal()
+
+
+def _state(by: UUID, data: bytes) -> bytes:
+    at = "2025-01-01T00:00:00.000000+00:00"
+    return envelope(at=at, by=str(by), data=data, prev=GENESIS)
 
 
 @contextmanager
