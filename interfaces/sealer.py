@@ -25,7 +25,7 @@ from application.witnessing import Witnessing
 from interfaces.children import run_child
 from interfaces.database import as_sealer
 from interfaces.garbage import spare_what_stays
-from interfaces.repeating import repeating
+from interfaces.repeating import AWAY, repeating
 from interfaces.sealing import last_checkpoint, sealed_by
 from interfaces.settings import Settings
 from interfaces.system import open_keystore
@@ -143,7 +143,11 @@ def run_sealer(url: str, settings: Settings, stop: threading.Event) -> None:
     with open_sealing(url, settings) as sealing:
         spare_what_stays()
         asyncio.run(_until(stop, sealing))
-        sealing.finish()
+        try:
+            sealing.finish()
+        except AWAY as away:
+            # It goes before us where the server was killed. Whoever is next begins where we stood.
+            logger.warning("what was recorded last is not sealed: %s", type(away).__name__)
 
 
 async def _until(stop: threading.Event, sealing: Sealing) -> None:
