@@ -179,8 +179,8 @@ class RepeatErasure:
     customer_id: UUID
     classes: tuple[Retention, ...]
     ground: ErasureGround
-    on: date
     maker: str = ""
+    on: date
 
 
 # --- refusals -------------------------------------------------------------------------------------
