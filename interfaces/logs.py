@@ -16,6 +16,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import EventDict, ExcInfo, Processor
 
 from domain.sensitive import without_numbers
+from interfaces.privacy.words import EMAIL, IBAN
 from interfaces.settings import LogFormat
 from interfaces.tracing import current_trace
 
@@ -32,8 +33,6 @@ _DETAIL: Final = re.compile(r"(DETAIL|CONTEXT|HINT|QUERY|LINE \d+):.*", re.DOTAL
 _QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|“[^”]*”""", re.DOTALL)
 _INPUT: Final = re.compile(r"(input_value=)[^\n]*")
 """How pydantic quotes what it was given."""
-_EMAIL: Final = re.compile(r"[^\s@<>(),;:]+@[^\s@<>(),;:]+")
-_IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){10,30}\b")
 _NUMBER: Final = re.compile(r"(?<![\w.-])\+?\(?\d(?:[ /()-]?\d){7,}(?![\w-])")
 """Telephone numbers, numbers of documents, dates: eight digits and more; but neither UUIDs nor the
 addresses of machines."""
@@ -44,7 +43,7 @@ def without_personal_data(text: str) -> str:
     """What an exception says, without what it quotes and without what looks like a person's."""
     text = _INPUT.sub(rf"\1{_LEFT_OUT}", _DETAIL.sub(rf"\1: {_LEFT_OUT}", text))
     text = _QUOTED.sub(_LEFT_OUT, text)
-    for pattern in (_EMAIL, _IBAN, _NUMBER):
+    for pattern in (EMAIL, IBAN, _NUMBER):
         text = pattern.sub(_LEFT_OUT, text)
     return without_numbers(text)
 
@@ -133,7 +132,7 @@ def _one(raised: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _cleaned(_: Any, __: str, said: EventDict) -> EventDict:
-    said["event"] = _EMAIL.sub(_LEFT_OUT, without_numbers(str(said["event"])))
+    said["event"] = EMAIL.sub(_LEFT_OUT, without_numbers(str(said["event"])))
     return said
 
 

@@ -18,6 +18,7 @@ from interfaces.access.tokens import (
     Tokens,
     TrustedIssuer,
 )
+from interfaces.privacy.words import looks_personal
 from interfaces.problems import PROBLEM_JSON, problem, status_of
 from interfaces.settings import Access, ExternalIssuer, Settings
 
@@ -153,4 +154,6 @@ def _saying(caller: Caller, purpose: str | None) -> Caller:
         return caller
     if not 0 < len(purpose) <= PURPOSE_LENGTH or not purpose.isprintable():
         raise Refused("BAD_REQUEST", f"a purpose is 1 to {PURPOSE_LENGTH} printable characters")
+    if looks_personal(purpose):
+        raise Refused("BAD_REQUEST", "a purpose must not have anybody's address or number")
     return changed(caller, purpose=purpose)

@@ -40,6 +40,7 @@ from interfaces.graphql_api.inputs import (
 )
 from interfaces.graphql_api.scalars import Position
 from interfaces.graphql_api.values import EventRef
+from interfaces.privacy.words import too_personal
 
 COMMAND_SECONDS: Final = 20.0
 """How long a mutation waits for its command. The command itself is not taken back by that: its
@@ -98,6 +99,13 @@ def _refuse_future(values: Given, now: datetime) -> None:
             raise malformed(to_camel_case(name), "past", "that has not happened yet")
 
 
+def _refuse_personal(values: Given) -> None:
+    """What is kept as free text stays for ever, whoever is erased."""
+    for name in too_personal(values):
+        said = "it is kept for ever, and must not have anybody's address or number"
+        raise malformed(to_camel_case(name), "personal", said)
+
+
 @value
 class Mutation:
     """One command's way in and out."""
@@ -124,6 +132,7 @@ class Mutation:
         now = context.clock().astimezone(UTC)
         values = self.input.values_of(given, meta, now.date(), context.caller)
         _refuse_future(values, now)
+        _refuse_personal(values)
         filled = self.suppose(context, given, values) if self.suppose else {}
         return self.command(**{**values, **filled}), _origin(context, meta)
 
@@ -144,6 +153,7 @@ class Mutation:
         try:
             values = self.input.values_of(given, meta, today, context.caller)
             _refuse_future(values, now)
+            _refuse_personal(values)
             filled = await self.fill(context, meta, given, values) if self.fill else {}
             command = self.command(**{**values, **filled})
             outcome = await self._outcome(context, given, meta, command, today, filled)

@@ -54,8 +54,9 @@ HANDLING: Final[Mapping[DataClass, Handling]] = {
         told="yes",
     ),
     DataClass.FREE_TEXT: Handling(
-        what="Words of whoever works for the bank. They must say nothing of persons; card numbers "
-        "are kept out of log lines and refused where a card could be meant.",
+        what="Words of whoever works for the bank, which must say nothing of persons: what looks "
+        "like somebody's address or number is refused over the API, and a name cannot be told. "
+        "And what was said of payments before that was sealed.",
         kept="as long as the log",
         erased="stays",
         told="yes",

@@ -1,0 +1,31 @@
+"""Words that people write into what is kept for ever, and what in them looks like somebody's."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from domain.sensitive import holds_number
+from interfaces.privacy.classes import NAMED, DataClass
+
+EMAIL: Final = re.compile(r"[^\s@<>(),;:]+@[^\s@<>(),;:]+")
+IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){10,30}\b")
+
+_NUMBER: Final = re.compile(r"(?<![\w.-])\+?\(?\d(?:[ /()-]?\d){8,}(?![\w-])")
+"""Nine digits and more: telephones and documents have as many, and no date has."""
+
+_FREE: Final = frozenset(name for name, said in NAMED.items() if said is DataClass.FREE_TEXT)
+
+
+def looks_personal(text: str) -> bool:
+    """Whether an address, or the number of an account, a telephone, a document or a card, seems to
+    stand in a text. Names cannot be told from other words: this keeps mishaps out, and no more."""
+    return holds_number(text) or any(each.search(text) for each in (EMAIL, IBAN, _NUMBER))
+
+
+def too_personal(said: Mapping[str, Any]) -> Iterable[str]:
+    """The fields of a command that would be kept as free text, and look personal."""
+    for name in _FREE & said.keys():
+        words = said[name]
+        texts = words if isinstance(words, tuple) else (words,)
+        if any(isinstance(text, str) and looks_personal(text) for text in texts):
+            yield name
