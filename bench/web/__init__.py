@@ -1,8 +1,9 @@
 """GraphQL over HTTP, beside bare Strawberry and FastAPI that answer the same and do nothing.
 
-Three questions: a small query, a customer's twin (three accounts, fifty transactions each) and a
-deposit. Real server processes on the loopback, asked by a process of its own. The bank answers from
-its database; what the others answer is what the bank has answered before, held in memory.
+Three questions: a small query, a customer's twin (three accounts, fifty transactions each, whose
+references are sealed) and a deposit. Real server processes on the loopback, asked by a process of
+its own. The bank answers from its database; what the others answer is what the bank has answered
+before, held in memory.
 """
 
 import asyncio
@@ -40,6 +41,7 @@ from bench.web.questions import (
     DEPOSIT_AND_LOOK,
     TRANSACTIONS_SHOWN,
     TWIN,
+    TWIN_ON_RECORD,
     Question,
 )
 from bench.web.servers import Server, bank_server, fastapi_server, strawberry_server
@@ -53,6 +55,7 @@ CACHING: Final = "Strawberry with caches"
 TYPED: Final = "FastAPI"
 HALF_LOAD: Final = "GraphQL over HTTP, at half load"
 ACCOUNTS_EACH: Final = 3
+QUESTIONS: Final = (BALANCE, TWIN, TWIN_ON_RECORD, DEPOSIT, DEPOSIT_AND_LOOK)
 
 _TWINS: Final = 10
 _PATIENCE: Final = 60.0
@@ -70,7 +73,7 @@ class Subjects:
     accounts: tuple[bytes, ...]
 
     def of(self, question: Question) -> tuple[bytes, ...]:
-        return self.customers if question is TWIN else self.accounts
+        return self.customers if question in (TWIN, TWIN_ON_RECORD) else self.accounts
 
 
 def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings:
@@ -113,9 +116,7 @@ class _Contest:
     def findings(self) -> Findings:
         sizes, measured = self._sizes, dict[str, Measured]()
         everything: Contest = {
-            name: take
-            for question in (BALANCE, TWIN, DEPOSIT, DEPOSIT_AND_LOOK)
-            for name, take in self._contest(question).items()
+            name: take for question in QUESTIONS for name, take in self._contest(question).items()
         }
         taken: Measured = {}
         alternate(everything, 1 if sizes.scouting else sizes.rounds, taken, self._tell)
@@ -133,7 +134,7 @@ class _Contest:
         if sizes.scouting:
             finalists = {name: everything[name] for pair in best.values() for name in pair}
             alternate(finalists, sizes.rounds - 1, taken, self._tell)
-        for question in (BALANCE, TWIN, DEPOSIT, DEPOSIT_AND_LOOK):
+        for question in QUESTIONS:
             measured[question.name] = {
                 name: taken[name]
                 for server in self._servers
@@ -174,7 +175,7 @@ class _Contest:
         """Once each, over many connections: what a client meets who is not alone."""
         connections = self._sizes.connections[-1]
         half: Measured = {}
-        for question in (BALANCE, TWIN, DEPOSIT, DEPOSIT_AND_LOOK):
+        for question in QUESTIONS:
             for server in (BANK,) if self._sizes.scouting else self._servers:
                 if names := self._named(question, server):
                     name = f"{server}: {question.name}"

@@ -129,12 +129,17 @@ class Question:
     expected: bytes
 
 
-def _post(path: str, body: Mapping[str, Any]) -> bytes:
+def _post(path: str, body: Mapping[str, Any], *headers: str) -> bytes:
     encoded = json.dumps(body).encode()
-    return (
-        f"POST {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(encoded)}\r\n\r\n"
-    ).encode() + encoded
+    said = (
+        f"POST {path} HTTP/1.1",
+        "host: localhost",
+        "accept: application/json",
+        "content-type: application/json",
+        f"content-length: {len(encoded)}",
+        *headers,
+    )
+    return "\r\n".join((*said, "", "")).encode() + encoded
 
 
 def _get(path: str) -> bytes:
@@ -157,6 +162,18 @@ TWIN: Final = Question(
     plain=_get(f"/customers/{SUBJECT_ID.decode()}"),
     expected=b'"endCursor"',
 )
+TWIN_ON_RECORD: Final = Question(
+    name="twin query, each for a reason of its own",
+    graphql=_post(
+        "/graphql",
+        {"query": _TWIN, "variables": {"id": SUBJECT_ID.decode(), "first": TRANSACTIONS_SHOWN}},
+        f"x-purpose: {COMMAND_ID.decode()}",
+    ),
+    plain=None,
+    expected=TWIN.expected,
+)
+"""No record of an earlier read stands for it: each answer waits for one of its own."""
+
 DEPOSIT: Final = Question(
     name="deposit",
     graphql=_asked(_RECEIPT, input=_COMMAND),
