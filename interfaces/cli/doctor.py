@@ -8,7 +8,8 @@ import typer
 
 from interfaces.cli.database import as_it_is
 from interfaces.cli.running import FOUND, out, settings_of_a_bank
-from interfaces.doctor import Examined, Severity, examine
+from interfaces.doctor import Examined, examine
+from interfaces.doctor.ailments import Severity
 
 WRONG: Final = 4
 """Exit code: something that is promised does not hold. (3: there are only warnings.)"""

@@ -19,16 +19,9 @@ from application.vault import Vault
 from domain.value import changed
 from interfaces.database.embedded import EmbeddedPostgres
 from interfaces.database.expected import expected, found
-from interfaces.doctor import (
-    Ailment,
-    Archiving,
-    Examined,
-    Severity,
-    backups,
-    clock,
-    durability,
-    examine,
-)
+from interfaces.doctor import Examined, examine
+from interfaces.doctor.ailments import Ailment, Severity
+from interfaces.doctor.server import Archiving, backups, clock, durability
 from interfaces.sealer import open_sealing
 from interfaces.sealing import last_checkpoint
 from interfaces.settings import Settings
