@@ -275,7 +275,7 @@ class Vault:
                 ref = PersonalRef(stream_id=stream_id, version=version, field=name)
                 row, changes[name] = _sealed(ref, personal, text, key)
                 values.append(row)
-            without_text = replace(event, **changes)
+            without_text = changed(event, **changes)
             # Only now, when nothing can fail any more: a key that is remembered but was never
             # handed out would seal values that nobody can open.
             for whose, new in fresh.items():
