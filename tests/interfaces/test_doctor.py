@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -64,21 +65,27 @@ def ills(examined: Sequence[Examined]) -> Mapping[str, Sequence[Ailment]]:
 
 
 class Patient:
-    """A bank that is well: sealed, shown, its keys held, its master key elsewhere."""
+    """A bank, and whatever is done to its database."""
 
-    def __init__(self, url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, url: str, home: Path) -> None:
         self.url = url
         self.settings = Settings(home=home)
-        self.monkeypatch = monkeypatch
-        monkeypatch.setenv(MASTER_KEY_VARIABLE, MASTER_KEY)
-        home.chmod(0o700)
         self.keystore = open_keystore(self.settings)
-        self.business()
-        self.seal()
-        with open_runner(url) as runner:
-            runner.catch_up()
 
-    def business(self) -> None:
+    @property
+    def name(self) -> str:
+        return str(conninfo_to_dict(self.url)["dbname"])
+
+    def __call__(self, *statements: LiteralString) -> None:
+        with psycopg.connect(self.url, autocommit=True) as owner:
+            for statement in statements:
+                owner.execute(statement)
+
+    def ailments(self) -> Mapping[str, Sequence[Ailment]]:
+        return ills(examine(self.url, self.settings))
+
+    def gets_well(self) -> None:
+        """Has done business, is sealed, and shows it."""
         log = open_log(bank_codec(), url=self.url, snapshot_key=snapshot_key(self.keystore))
 
         async def some() -> None:
@@ -89,23 +96,30 @@ class Patient:
             asyncio.run(some())
         finally:
             log.close()
-
-    def seal(self) -> None:
         with open_sealing(self.url, self.settings) as sealing:
             sealing.finish()
+        with open_runner(self.url) as runner:
+            runner.catch_up()
 
-    def __call__(self, *statements: LiteralString) -> None:
-        with psycopg.connect(self.url, autocommit=True) as owner:
-            for statement in statements:
-                owner.execute(statement)
 
-    def ailments(self) -> Mapping[str, Sequence[Ailment]]:
-        return ills(examine(self.url, self.settings))
+@pytest.fixture(scope="module")
+def well(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
+    """Its keys are held, and the key that opens them is elsewhere."""
+    home = tmp_path_factory.mktemp("well")
+    home.chmod(0o700)
+    with pytest.MonkeyPatch.context() as patch, fresh_database(postgres) as url:
+        patch.setenv(MASTER_KEY_VARIABLE, MASTER_KEY)
+        patient = Patient(url, home)
+        patient.gets_well()
+        yield patient
 
 
 @pytest.fixture
-def patient(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
-    return Patient(database, tmp_path, monkeypatch)
+def patient(well: Patient, postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Patient]:
+    """A copy of one that is well."""
+    home = Path(shutil.copytree(well.settings.home, tmp_path / "home"))
+    with fresh_database(postgres, well.name) as url:
+        yield Patient(url, home)
 
 
 def test_nothing_is_said_of_a_bank_that_is_well(patient: Patient) -> None:
@@ -436,24 +450,12 @@ ILLS: Mapping[str, tuple[Sequence[LiteralString], str, Severity, str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def well(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
-    home = tmp_path_factory.mktemp("well")
-    with pytest.MonkeyPatch.context() as patch, fresh_database(postgres) as url:
-        yield Patient(url, home, patch)
-
-
 @pytest.mark.parametrize("ill", ILLS)
-def test_it_is_said_that_there_is(well: Patient, postgres: EmbeddedPostgres, ill: str) -> None:
+def test_it_is_said_that_there_is(patient: Patient, ill: str) -> None:
     statements, check, severity, said = ILLS[ill]
-    name = conninfo_to_dict(well.url)["dbname"]
-    with fresh_database(postgres, str(name)) as url:
-        with psycopg.connect(url, autocommit=True) as owner:
-            for statement in statements:
-                owner.execute(statement)
-        examined = examine(url, well.settings)
-    found = ills(examined)
-    assert [*found] == [check], examined
+    patient(*statements)
+    found = patient.ailments()
+    assert [*found] == [check], found
     ((ailment,),) = found.values()
     assert (ailment.severity, said in ailment.said) == (severity, True), ailment
 
@@ -504,8 +506,10 @@ def test_a_master_key_beside_its_keystore_is_named(patient: Patient) -> None:
     assert (ailment.severity, str(beside) in ailment.said) == (Severity.WARNING, True)
 
 
-def test_keys_that_cannot_be_opened_are_named(patient: Patient) -> None:
-    patient.monkeypatch.setenv(MASTER_KEY_VARIABLE, "B" * 43 + "=")
+def test_keys_that_cannot_be_opened_are_named(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MASTER_KEY_VARIABLE, "B" * 43 + "=")
     assert [a.severity for a in patient.ailments()["keys"]] == [Severity.ERROR]
 
 
