@@ -7,6 +7,7 @@ covers it, and else under the latest one.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -24,6 +25,7 @@ from application.proof.merkle import (
     root_of,
 )
 from application.proof.note import Checkpoint, Note
+from application.proof.tiles import node_of
 from application.proof.verify import Entry
 from application.sealing import Connect, Tree
 from application.seals import Seals
@@ -50,7 +52,8 @@ class DayEnd(NamedTuple):
     root: bytes
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Place:
     """Of a record: the index of its leaf, and the path from there to the root."""
 
     index: int
@@ -87,9 +90,10 @@ class Prover:
             return None, {}
         size = Checkpoint.parse(note.text).size
         found: dict[int, Place] = {}
-        with self._tree.nodes(size) as node:
+        with self._tree.at_hand() as tree:
+            node = node_of(size, tree.read)
             for position in positions:
-                index = self._tree.leaf_of(position)
+                index = tree.leaf_of(position)
                 if index is not None and index < size:
                     found[position] = Place(index, tuple(inclusion_path(index, size, node)))
         return note, found

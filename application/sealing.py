@@ -128,11 +128,16 @@ class Tree:
         return bytes(row[0][: tile.width * HASH_BYTES])
 
     @contextmanager
-    def nodes(self, size: int) -> Iterator[Node]:
-        """Those of the tree over the first `size` leaves: all are read over one connection, until
-        the block ends, and each tile once."""
+    def at_hand(self) -> Iterator["Tree"]:
+        """The same, but that all is read over one connection, until the block ends."""
         with self._connect() as connection:
-            yield node_of(size, Tree(lambda: nullcontext(connection)).read)
+            yield Tree(lambda: nullcontext(connection))
+
+    @contextmanager
+    def nodes(self, size: int) -> Iterator[Node]:
+        """Those of the tree over the first `size` leaves, until the block ends."""
+        with self.at_hand() as tree:
+            yield node_of(size, tree.read)
 
     def root(self, size: int) -> bytes:
         """Of the tree over the first `size` leaves."""
