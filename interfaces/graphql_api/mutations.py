@@ -99,9 +99,9 @@ def _refuse_future(values: Given, now: datetime) -> None:
             raise malformed(to_camel_case(name), "past", "that has not happened yet")
 
 
-def _refuse_personal(values: Given) -> None:
+def _refuse_personal(command: type[Any], values: Given) -> None:
     """What is kept as free text stays for ever, whoever is erased."""
-    for name in too_personal(values):
+    for name in too_personal(permanent_name(command), values):
         said = "it is kept for ever, and must not have anybody's address or number"
         raise malformed(to_camel_case(name), "personal", said)
 
@@ -132,7 +132,7 @@ class Mutation:
         now = context.clock().astimezone(UTC)
         values = self.input.values_of(given, meta, now.date(), context.caller)
         _refuse_future(values, now)
-        _refuse_personal(values)
+        _refuse_personal(self.command, values)
         filled = self.suppose(context, given, values) if self.suppose else {}
         return self.command(**{**values, **filled}), _origin(context, meta)
 
@@ -153,7 +153,7 @@ class Mutation:
         try:
             values = self.input.values_of(given, meta, today, context.caller)
             _refuse_future(values, now)
-            _refuse_personal(values)
+            _refuse_personal(self.command, values)
             filled = await self.fill(context, meta, given, values) if self.fill else {}
             command = self.command(**{**values, **filled})
             outcome = await self._outcome(context, given, meta, command, today, filled)

@@ -40,7 +40,13 @@ def test_only_what_is_kept_as_free_text_is_looked_at() -> None:
         "note": None,
         "on": date(2026, 3, 1),
     }
-    assert set(too_personal(said)) == {"reason", "reasons"}
+    assert set(too_personal("customer.offboard", said)) == {"reason", "reasons"}
+
+
+def test_of_a_card_s_number_the_domain_says_that_it_is_one() -> None:
+    said = {"reason": "stolen: 4111111111111111"}
+    assert list(too_personal("card.block", said)) == []
+    assert list(too_personal("account.close", said)) == ["reason"]
 
 
 def test_a_command_with_somebody_s_address_is_no_command(bank: Served) -> None:
