@@ -22,7 +22,7 @@ from application.proof.note import NoteInvalid
 from application.sealing import LogBroken, NotConsistent, Sealer, Signer
 from application.seals import Seals
 from application.witnessing import Witnessing
-from interfaces.children import run_child
+from interfaces.children import SEALER, run_child
 from interfaces.database import as_sealer
 from interfaces.garbage import spare_what_stays
 from interfaces.repeating import AWAY, repeating
@@ -30,7 +30,7 @@ from interfaces.sealing import last_checkpoint, sealed_by
 from interfaces.settings import Settings
 from interfaces.system import open_keystore
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(SEALER)  # and not __main__, as which it is run
 
 LOOK_SECONDS: Final = 0.5
 SIGN_SECONDS: Final = 2.0
