@@ -108,10 +108,6 @@ class Codec:
         wanted = {*classes}
         return frozenset(name for name in self.names if self.read_as(name) in wanted)
 
-    def is_personal(self, topic: str) -> bool:
-        """Whether events of that name may commit to personal values."""
-        return self.kinds[self.read_as(topic)].personal is not None
-
     def encode(self, event: Any) -> tuple[str, bytes]:
         """The event's permanent name, and its fields as JSON; what is None is left out."""
         kind = self.kinds[type(event)]
