@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from tests.interfaces.cli.ledgertwin import wait_for
 from domain.personal import Retention
+from tests.interfaces.cli.ledgertwin import wait_for
 from tests.interfaces.graphql_api.serving import Served, active_customer
 
 ERASURE = "... on ErasureChanged { erasure { uuid stage requested kept { retention until } } }"
