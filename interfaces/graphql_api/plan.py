@@ -401,14 +401,14 @@ class Compiler:
         root_type = self._schema.get_root_type(operation.type)
         if root_type is None or operation.type is OperationType.SUBSCRIPTION:
             raise NotPlanned(operation.type.value)
-        selection = _Selection(self._schema, self._converter, operation, dict(variables))
+        selection = _Selection(self._schema, self._converter, operation, variables)
         return selection.plan(root_type)
 
     def followed(self, operation: Operation, variables: Mapping[str, Any]) -> Followed:
         root_type = self._schema.get_root_type(operation.type)
         if root_type is None or operation.type is not OperationType.SUBSCRIPTION:
             raise NotPlanned(operation.type.value)
-        selection = _Selection(self._schema, self._converter, operation, dict(variables))
+        selection = _Selection(self._schema, self._converter, operation, variables)
         return selection.followed(root_type)
 
 
@@ -420,13 +420,15 @@ class _Selection:
         schema: GraphQLSchema,
         converter: GraphQLCoreConverter,
         operation: Operation,
-        variables: dict[str, Any],
+        variables: Mapping[str, Any],
     ) -> None:
         self._schema = schema
         self._converter = converter
         self._operation = operation
         self._fragments = dict(operation.fragments)
-        self._values = VariableValues({}, variables)
+        # The plan stays, and what a client has said must not: it may be a name.
+        deciding = {name: variables[name] for name in operation.conditions if name in variables}
+        self._values = VariableValues({}, deciding)
 
     def plan(self, root_type: GraphQLObjectType) -> Plan:
         collected = collect_fields(

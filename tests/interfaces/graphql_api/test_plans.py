@@ -1,7 +1,9 @@
 """Compiled plans beside the executor of graphql-core: the same documents, the same answers."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -455,6 +457,26 @@ def test_an_operation_is_found_by_its_name(asked: Asked) -> None:
     document = "query A { a: __typename } query B { b: __typename }"
     assert asked.answer(document, {}, "B") == [("data", [("b", "Query")])]
     assert asked.executed == 0
+
+
+def test_a_plan_keeps_nothing_of_what_the_first_who_asked_has_said(asked: Asked) -> None:
+    document = """query ($filter: CustomerFilter!, $named: Boolean!) {
+        customers(first: 1, filter: $filter, asOf: {position: "1"}) {
+            edges { node { name @include(if: $named) } }
+        }
+    }"""
+    operation = asked.schema.plans.operation(document, None)
+    assert operation is not None
+    said = Said(email="ada@example.org")
+    plan, kept = operation.plan({"filter": said, "named": True}), weakref.ref(said)
+    del said
+    gc.collect()
+    assert kept() is None
+    assert operation.plan({"filter": Said(email="grace@example.org"), "named": True}) is plan
+
+
+class Said(dict[str, str]):
+    """What can be waited for to be gone."""
 
 
 # --- commands -------------------------------------------------------------------------------------
