@@ -23,7 +23,7 @@ from uuid import UUID
 
 from graphql import GraphQLSchema
 
-from application.commands import CommandAccepted
+from application.codec import Envelope
 from application.proving import Place
 from application.record import record_hash
 from application.vault import PersonalRef
@@ -42,7 +42,7 @@ from interfaces.privacy.classes import DataClass
 from interfaces.privacy.classification import named_in
 from interfaces.privacy.forms import FORMS, Part, Shape, resolved
 from interfaces.privacy.subject import closure_of, records_about
-from interfaces.privacy.told import ABOUT, OF_ACCOUNT, SHAPES, WITHHELD
+from interfaces.privacy.told import ABOUT, FROM_THE_CUSTOMER, OF_ACCOUNT, SHAPES, WITHHELD
 from interfaces.rest_api.asking import Asking, Problem, found
 from interfaces.rest_api.shapes import Shapes
 from projections.rows import StoredRow
@@ -89,6 +89,18 @@ FRAGMENTS: Final[Mapping[str, str]] = {
     **{listed.kind: listed.fragment for listed in LISTED},
 }
 """The fragment of documents.graphql that says what a part of a kind is."""
+
+
+class _Told(NamedTuple):
+    """A record as it is stored, and as this code reads it: it may be of an older shape."""
+
+    row: StoredRow
+    envelope: Envelope[Any]
+
+    @property
+    def event(self) -> str:
+        """What such an event is called now."""
+        return permanent_name(type(self.envelope.data))
 
 
 class Export:
@@ -171,7 +183,7 @@ class Export:
             "madeAt": self._asking.serving.clock().isoformat().replace("+00:00", "Z"),
             "log": self._asking.serving.system.sealed.verifier.name,
             "logKey": str(self._asking.serving.system.sealed.verifier),
-            "withheld": [] if self.for_authority else list(WITHHELD),
+            "withheld": list(WITHHELD if self.for_authority else WITHHELD + FROM_THE_CUSTOMER),
         }
 
     def _about(self) -> Mapping[str, Any]:
@@ -213,50 +225,58 @@ class Export:
     # --- records ----------------------------------------------------------------------------------
 
     async def _records(self) -> AsyncIterator[Mapping[str, Any]]:
+        """A slow reader holds up no moment of the database: each page is shown at its own."""
+        told, places = await self._told()
+        for begin in range(0, len(told), PAGE):
+            context = self._asking.context()
+            try:
+                shown = await asyncio.gather(
+                    *(self._record(context, row, places) for row in told[begin : begin + PAGE])
+                )
+                await context.record_reads(OPERATION)
+            finally:
+                await context.close()
+            for record in shown:
+                yield record
+
+    async def _told(self) -> tuple[Sequence[_Told], Mapping[int, Place]]:
+        """What concerns him and may be told, and where it stands in the tree."""
         context = self._asking.context()
         try:
             now = await context.snapshot()
             stored = await records_about(now, await closure_of(now, self._disclosing.customer_id))
-            told = [row for row in stored if self.for_authority or not is_confidential(row[3])]
-            prover = context.system.prover
-            positions = [row[0] for row in told]
-            note, places = await asyncio.to_thread(prover.places, positions)
-            self._checkpoint = None if note is None else str(note)
-            for begin in range(0, len(told), PAGE):
-                some = told[begin : begin + PAGE]
-                shown = await asyncio.gather(
-                    *(self._record(context, row, places.get(row[0])) for row in some)
-                )
-                await context.record_reads(OPERATION)
-                for record in shown:
-                    yield record
         finally:
             await context.close()
+        decode = context.system.log.codec.decode
+        found = [_Told(row, decode(row[3], bytes(row[4]))) for row in stored]
+        told = [each for each in found if self.for_authority or not is_confidential(each.event)]
+        positions = [each.row[0] for each in told]
+        note, places = await asyncio.to_thread(context.system.prover.places, positions)
+        self._checkpoint = None if note is None else str(note)
+        return told, places
 
     async def _record(
-        self, context: Context, row: StoredRow, place: Place | None
+        self, context: Context, told: _Told, places: Mapping[int, Place]
     ) -> Mapping[str, Any]:
-        position, stream, version, topic, state = row
-        state = bytes(state)
-        envelope = context.system.log.codec.decode(topic, state)
-        withheld = withheld_of(topic, for_authority=self.for_authority)
-        data = json.loads(state)["data"]
-        left_out = sorted(withheld & data.keys())
-        opened, erased = await _opened(context, stream, version, envelope.data, data)
-        command = await command_of(context, envelope.by)
-        asked = command if isinstance(command, CommandAccepted) else None
+        position, stream, version, topic, state = told.row
+        place, state = places.get(position), bytes(state)
+        name, written = context.system.log.codec.encode(told.envelope.data)
+        data = json.loads(written)
+        withheld = withheld_of(name, for_authority=self.for_authority) & data.keys()
+        opened, erased = await _opened(context, stream, version, told.envelope.data, data)
+        command = await command_of(context, told.envelope.by)
         return {
             "position": str(position),
-            "at": envelope.at.isoformat().replace("+00:00", "Z"),
+            "at": told.envelope.at.isoformat().replace("+00:00", "Z"),
             "stream": str(stream),
             "version": version,
             "type": topic,
-            "command": None if asked is None else asked.command,
+            "command": None if command is None else command.command,
             "data": {name: said for name, said in data.items() if name not in withheld},
             "personal": opened,
             "erased": erased,
-            "withheld": left_out,
-            "stored": None if left_out else state.decode(),
+            "withheld": sorted(withheld),
+            "stored": None if withheld else state.decode(),
             "hash": record_hash(stream, version, topic, state),
             "proof": None
             if place is None

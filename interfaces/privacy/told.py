@@ -43,14 +43,17 @@ ABOUT: Final[Mapping[str, Any]] = {
 }
 
 WITHHELD: Final = (
-    "who works for the bank, by name (Court of Justice, C-579/21)",
     "what stands for a card's number, and for its PIN (PCI DSS 4.0.1)",
+    "what others have done with an account that is not the customer's own (GDPR, article 15(4))",
+)
+FROM_THE_CUSTOMER: Final = (
+    "who works for the bank, by name (Court of Justice, C-579/21)",
     (
         "what the law forbids to tell: this is said in every export, whether there is any or not "
         "(Directive (EU) 2015/849, article 39; GDPR, article 23)"
     ),
-    "what others have done with an account that is not the customer's own (GDPR, article 15(4))",
 )
+"""What is left out, of whatever is given away, and of what the customer himself is given."""
 
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
