@@ -31,19 +31,21 @@ from application.record import LEAF_BYTES, NO_HEAD, BatchHead, batch_head
 _NOWHERE: Final = -(2**63) - 1
 """Before whatever position a record that was put in can have."""
 _MARK: Final = re.compile(r"(-?[0-9]{1,19}):([0-9a-f]{64})", re.ASCII)
+# Texts are read as the bytes that they are: somebody who has the disk may have put there what is no
+# text at all, and that must not stop who looks for it.
 _LATEST: Final = (
-    "SELECT note || array_to_string(array(SELECT line FROM ledgertwin.cosignatures AS c"
-    " WHERE c.size = checkpoints.size ORDER BY witness), '') FROM ledgertwin.checkpoints"
+    "SELECT textsend(note || array_to_string(array(SELECT line FROM ledgertwin.cosignatures AS c"
+    " WHERE c.size = checkpoints.size ORDER BY witness), '')) FROM ledgertwin.checkpoints"
     " ORDER BY size DESC LIMIT 1"
 )
 _CHECKPOINTS: Final = (
-    "SELECT size, note, position, array(SELECT ARRAY[witness, line]"
+    "SELECT size, textsend(note), position, array(SELECT ARRAY[textsend(witness), textsend(line)]"
     " FROM ledgertwin.cosignatures AS c WHERE c.size = k.size)"
     " FROM ledgertwin.checkpoints AS k WHERE size > %s AND size <= %s ORDER BY size"
 )
 _RECORDS: Final = (
     "SELECT notification_id, uuid_send(originator_id), originator_version,"
-    " convert_to(topic, 'UTF8'), state FROM ledgertwin.bank_events WHERE notification_id >= %s"
+    " textsend(topic), state FROM ledgertwin.bank_events WHERE notification_id >= %s"
     " AND notification_id <= %s ORDER BY notification_id LIMIT %s"
 )
 _KEPT: Final = (
@@ -84,7 +86,7 @@ class StoredLog:
     @cached_property
     def note(self) -> bytes | None:
         found = self._connection.execute(_LATEST).fetchone()
-        return None if found is None else str(found[0]).encode()
+        return None if found is None else bytes(found[0])
 
     @cached_property
     def size(self) -> int:
@@ -135,7 +137,7 @@ class StoredLog:
     def checkpoints(self, begin: int, end: int | None) -> Sequence[Signed]:
         last = _EVERYTHING if end is None else end
         return [
-            Signed(size, note.encode(), position, [(witness, line) for witness, line in lines])
+            Signed(size, bytes(note), position, [(_text(w), _text(line)) for w, line in lines])
             for size, note, position, lines in self._connection.execute(_CHECKPOINTS, [begin, last])
         ]
 
@@ -160,7 +162,7 @@ class StoredLog:
         """The records of one stream, with the indices of their leaves."""
         rows = self._connection.execute(
             "SELECT notification_id, uuid_send(originator_id), originator_version,"
-            " convert_to(topic, 'UTF8'), state FROM ledgertwin.bank_events"
+            " textsend(topic), state FROM ledgertwin.bank_events"
             " WHERE originator_id = %s ORDER BY originator_version",
             [stream],
             binary=True,
@@ -339,3 +341,8 @@ class _Heads:
 
     def _broken(self, said: str) -> Problem:
         return Problem(Kind.TREE_BROKEN, said, self._leaf)
+
+
+def _text(said: bytes) -> str:
+    """What is no text is not what anybody has signed."""
+    return said.decode(errors="replace")

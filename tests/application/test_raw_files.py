@@ -25,6 +25,7 @@ from psycopg import sql
 from psycopg.errors import DataCorrupted
 
 from application.event_log import LogUnavailable
+from application.proof.verify import Kind, Problem
 from interfaces.database.embedded import DATABASE, EmbeddedPostgres
 from interfaces.database.migrate import migrate
 from tests.application.test_tampering import OFTEN as ALL_OFTEN
@@ -77,16 +78,31 @@ class Disk:
         self._checksums = Path(row[0]) / "pg_checksums"
 
     def flipped(self, dice: random.Random) -> Sequence[Flip]:
-        """A byte in each of the copies, which are made anew, while the server is stopped."""
+        """A byte in each of so many copies, while the server is stopped."""
+        return [self._flip(copy, files, dice) for copy, files in self._copies(COPIES).items()]
+
+    def spoiled(self, texts: Sequence[tuple[Table, bytes]]) -> Sequence[Flip]:
+        """Each of these texts is none any more, in a copy of its own: it begins with 0xFF."""
+        flips = []
+        copies = self._copies(len(texts))
+        for (table, text), (copy, files) in zip(texts, copies.items(), strict=True):
+            content = bytearray(files[table.name].read_bytes())
+            place = content.index(text)
+            content[place] = 0xFF
+            files[table.name].write_bytes(content)
+            flips.append(Flip(copy, table, files[table.name], place))
+        return flips
+
+    def _copies(self, number: int) -> Mapping[str, Mapping[str, Path]]:
+        """Databases, made anew, with the files of their tables; the server is stopped then."""
         files = {}
         with self.running:
-            for number in range(COPIES):
-                copy = f"copy_{number}"
+            for copy in (f"copy_{n}" for n in range(number)):
                 with self._owner("postgres") as owner:
                     owner.execute(f"DROP DATABASE IF EXISTS {copy}".encode())
                     owner.execute(f"CREATE DATABASE {copy} TEMPLATE {DATABASE}".encode())
                 files[copy] = self._files(copy)
-        return [self._flip(copy, files[copy], dice) for copy in files]
+        return files
 
     def checksums(self, how: str) -> None:
         """Whether the server, which is stopped, will check the pages that it reads."""
@@ -105,12 +121,16 @@ class Disk:
         """Whether the verifier does, or cannot even read it: PostgreSQL may stumble over a length
         or a transaction that there is none of, and end."""
         try:
-            with opened(self._url(flip.copy), self._home) as bench:
-                bench.kept = self._kept
-                return bench.found() is not None
-        except (psycopg.Error, LogUnavailable, PersistenceError, UnicodeDecodeError):
+            return self.problem(flip) is not None
+        except (psycopg.Error, LogUnavailable, PersistenceError):
             self._answers()
             return True
+
+    def problem(self, flip: Flip) -> Problem | None:
+        """What the verifier finds."""
+        with opened(self._url(flip.copy), self._home) as bench:
+            bench.kept = self._kept
+            return bench.found()
 
     def _answers(self) -> None:
         """Once it does, if it has to come up again."""
@@ -165,9 +185,14 @@ def _proven(table: Table) -> sql.Composed:
     )
 
 
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Disk:
+    return Disk(tmp_path_factory.mktemp("disk"))
+
+
 @pytest.mark.timeout(120 + 2 * TAMPERINGS)
-def test_a_byte_that_was_changed_on_the_disk_is_found(tmp_path: Path) -> None:
-    disk, dice = Disk(tmp_path), random.Random(SEED)  # noqa: S311 -- the same each time
+def test_a_byte_that_was_changed_on_the_disk_is_found(disk: Disk) -> None:
+    dice = random.Random(SEED)  # noqa: S311 -- the same each time
     silent, missed, named = [], [], 0
     for _ in range(-(-TAMPERINGS // COPIES)):
         flips = disk.flipped(dice)
@@ -183,3 +208,18 @@ def test_a_byte_that_was_changed_on_the_disk_is_found(tmp_path: Path) -> None:
         disk.checksums("enable")
     assert (silent, missed) == ([], [])
     assert named > TAMPERINGS // 2, "most bytes are of something that is proven"
+
+
+def test_what_is_no_text_any_more_is_named(disk: Disk) -> None:
+    """PostgreSQL lets nobody write it, and believes it of its disk."""
+    of = {table.name: table for table in TABLES}
+    spoiled = {
+        (of["bank_events"], b"account.opened.v1"): Kind.PAYLOAD_MISMATCH,
+        (of["checkpoints"], b"bank.example/log\n"): Kind.BAD_SIGNATURE,
+    }
+    flips = disk.spoiled(list(spoiled))
+    disk.checksums("disable")
+    with disk.running:
+        found = [disk.problem(flip) for flip in flips]
+    disk.checksums("enable")
+    assert [problem and problem.kind for problem in found] == list(spoiled.values())
