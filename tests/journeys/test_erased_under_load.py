@@ -342,7 +342,7 @@ def looked_through(
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
-    server = Server(tmp_path_factory.mktemp("erased") / "home", "--verbose")
+    server = Server(tmp_path_factory.mktemp("erased") / "home")
     server.start()
     try:
         return lived(server)
@@ -409,6 +409,7 @@ def lived(server: Server) -> Day:
     tables = looked_through(columns(url), everything)
     dump = looked_through([("dump", dumped(url))], everything)
     assert server.stop() == 0
+    assert server.address.encode() in server.log.read_bytes()
     (home / "planted").write_text(PUT_THERE.word)
     left = [(path, held) for path, held in files(home) if "pg_wal" not in path.parts]
     wal = ((path, held) for path, held in files(home / "postgres" / "data" / "pg_wal"))

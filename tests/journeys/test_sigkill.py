@@ -88,12 +88,11 @@ class Command:
 class Server:
     """`ledgertwin serve` in a home of its own, to be killed and started again."""
 
-    def __init__(self, home: Path, *options: str, **environment: str) -> None:
+    def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.log = home.parent / f"{home.name}.log"
-        self._options = options
         self._environment = environment
         self._said = self.log.open("a+b")
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,7 +100,7 @@ class Server:
     def start(self) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("LEDGERTWIN_")}
         self._process = subprocess.Popen(  # noqa: S603 -- this program itself
-            [*PROGRAM, *self._options, "serve", "--open", "--port", str(self.port)],
+            [*PROGRAM, "serve", "--open", "--port", str(self.port)],
             env={**kept, "LEDGERTWIN_HOME": str(self.home), **self._environment},
             cwd=ROOT,
             stdout=self._said,
