@@ -24,7 +24,7 @@ from domain.recorded import Recorded
 from domain.value import attributes, value
 from projections.effective import Effects, in_effect
 from projections.projection import Document, Feed, Key, Projection, fold_records
-from projections.read_models import Freshness, Page, Snapshot, Where, order_of
+from projections.read_models import Freshness, Page, Snapshot, Where, furthest_back, order_of
 from projections.rows import Decode, beyond, in_order, meets, stored_of
 
 Row = TypeVar("Row")
@@ -195,6 +195,10 @@ class Moment(Snapshot):
             waiting_since=None,
         )
         return dict.fromkeys(self._live.freshness, shown)
+
+    @property
+    def furthest_back(self) -> Freshness | None:
+        return furthest_back(self.freshness)
 
     @property
     def live(self) -> Snapshot:

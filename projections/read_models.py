@@ -15,7 +15,8 @@ from collections.abc import (
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final, Generic, LiteralString, NamedTuple, Self, TypeVar
 
@@ -25,7 +26,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq.abc import PGresult
 from psycopg_pool import AsyncConnectionPool
 
-from domain.value import value
+from domain.value import changed, value
 from projections.asking import AskingConnection, question
 from projections.columns import literal
 from projections.gathering import Gathering
@@ -115,6 +116,16 @@ class Freshness:
         return max(now - self.waiting_since, timedelta(0))
 
 
+def furthest_back(freshness: Mapping[str, Freshness]) -> Freshness | None:
+    """What is true of all that was read: the one that stands furthest back, and since when any has
+    been waiting. None of none."""
+    if not freshness:
+        return None
+    waiting = [f.waiting_since for f in freshness.values() if f.waiting_since is not None]
+    last = min(freshness.values(), key=attrgetter("position"))
+    return changed(last, waiting_since=min(waiting, default=None))
+
+
 class Where(NamedTuple):
     """A condition on a column: one of = < <= > >=, `abs>=` and `abs<=` of the value without its
     sign, and `in`, which takes any number of values."""
@@ -185,6 +196,11 @@ class Snapshot:
         """By projection name: what was not built yet is missing. Known once it has `begun`."""
         assert self._freshness is not None
         return self._freshness
+
+    @cached_property
+    def furthest_back(self) -> Freshness | None:
+        """Once it has begun: found once for all who read this snapshot."""
+        return furthest_back(self.freshness)
 
     @property
     def is_begun(self) -> bool:

@@ -68,10 +68,10 @@ class LastKnown:
     """What was last read of the read models' freshness: told while the database is away."""
 
     def __init__(self) -> None:
-        self._freshness: Mapping[str, Freshness] | None = None
+        self._freshness: Freshness | None = None
         self._seen = datetime.min.replace(tzinfo=UTC)
 
-    def see(self, freshness: Mapping[str, Freshness]) -> None:
+    def see(self, freshness: Freshness | None) -> None:
         self._freshness, self._seen = freshness, datetime.now(UTC)
 
     def staleness(self) -> Mapping[str, Any]:
@@ -143,7 +143,7 @@ class Context(BaseContext):
     async def close(self) -> None:
         """Give the snapshot back. If the database went away meanwhile, there is nothing to give."""
         if self._snapshot is not None and self._snapshot.is_begun:
-            self.last_known.see(self._snapshot.freshness)
+            self.last_known.see(self._snapshot.furthest_back)
         self._snapshot = self._meta = None
         past, self._past = self._past, {}
         self.roots.clear()
@@ -223,7 +223,7 @@ class Context(BaseContext):
     async def meta(self) -> ReadMeta:
         begun = await (await self.snapshot()).begun()
         if self._meta is None:
-            self._meta = _meta(begun.freshness, datetime.now(UTC))
+            self._meta = _meta(begun.furthest_back, datetime.now(UTC))
         return self._meta
 
     async def at_least(self, consistency: Consistency | None) -> None:
@@ -501,13 +501,12 @@ def _seen_in(
     return texts, {(opened[place].subject, place[1]) for place in texts}
 
 
-def _meta(freshness: Mapping[str, Freshness], now: datetime) -> ReadMeta:
+def _meta(last: Freshness | None, now: datetime) -> ReadMeta:
     """The read model that stands furthest back speaks for all."""
-    stands = sorted(freshness.values(), key=lambda stand: stand.position)
-    lag = max((stand.lag(now) for stand in stands), default=timedelta(0))
+    lag = timedelta(0) if last is None else last.lag(now)
     return ReadMeta(
-        position=Position(stands[0].position if stands else 0),
-        as_of=stands[0].recorded_at if stands else None,
+        position=Position(0 if last is None else last.position),
+        as_of=None if last is None else last.recorded_at,
         lag_ms=lag // timedelta(milliseconds=1),
         schema_version=SCHEMA_VERSION,
     )
