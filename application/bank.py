@@ -826,6 +826,7 @@ class Bank:
                 message=refusal.message,
                 details=refusal.details,
                 correlation=origin.correlation_id,
+                about=request.streams,
             )
         return CommandAccepted(
             actor=origin.actor,

@@ -28,7 +28,8 @@ class CommandAccepted:
 
 @recorded_as("command.refused.v1")
 class CommandRefused:
-    """`code` and `details` are the refusal's. The id stays refused for ever."""
+    """`code` and `details` are the refusal's, `about` the streams that the command was about (None
+    in records of old). The id stays refused for ever."""
 
     actor: str
     command: str
@@ -37,6 +38,7 @@ class CommandRefused:
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
     correlation: UUID | None = None
+    about: tuple[UUID, ...] | None = None
 
 
 @value

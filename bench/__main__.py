@@ -14,7 +14,8 @@ from bench import plot
 from bench.place import open_place
 from bench.report import tables
 from bench.run import PARTS, last_line, measure, write
-from bench.sizes import FULL, QUICK
+from bench.sizes import FULL, QUICK, Sizes
+from domain.value import changed
 
 RESULTS: Final = Path(__file__).parent / "results"
 
@@ -34,7 +35,7 @@ def main() -> None:
 
         run = measure(
             partial(open_place, given.folder),
-            QUICK if given.quick else FULL,
+            _sizes(given),
             given.parts or PARTS,
             tell,
         )
@@ -46,10 +47,20 @@ def main() -> None:
     sys.stdout.write(json.dumps(last_line(run)) + "\n")
 
 
+def _sizes(given: argparse.Namespace) -> Sizes:
+    sizes = QUICK if given.quick else FULL
+    if given.records is None:
+        return sizes
+    return changed(sizes, verified_records=given.records, rounds=1)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"which of {', '.join(PARTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="in about three minutes")
+    parser.add_argument(
+        "--records", type=int, help="verify and audit a log of so many, in one round"
+    )
     parser.add_argument("--folder", type=Path, help="where the database's files are to be")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where to keep the results")
     given = parser.parse_args()

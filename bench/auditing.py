@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,8 @@ from application.proof.merkle import (
     inclusion_path,
     root_of,
 )
-from application.proof.note import Checkpoint, Verifier
-from application.proof.policy import Policy
+from application.proof.note import Checkpoint
 from application.proof.tiles import node_of
-from application.proof.walk import verify
 from application.sealing import Sealer, Signer
 from application.verification import StoredLog
 from bench.findings import Figure, Findings, Group
@@ -46,6 +44,7 @@ DATABASE: Final = "audited"
 PROCESSES: Final = os.cpu_count() or 1
 IN_ONE: Final = "an export, one process"
 IN_ALL: Final = f"an export, {PROCESSES} processes"
+ONLINE_IN_ONE: Final = "the database, one process"
 ONLINE: Final = f"the database, {PROCESSES} processes"
 _PROOFS: Final = 1_000
 _ROOT: Final = Path(__file__).parents[1]
@@ -81,12 +80,14 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
             exported_in = time.perf_counter() - began
         place.checkpoint()
         measured: Measured = {}
+        online = [sys.executable, "-m", "bench.online", as_reader(url), str(key)]
         contest = {
-            name: partial(place.measured, DATABASE, work)
-            for name, work in (
-                (IN_ONE, partial(_verified, folder, 1)),
-                (IN_ALL, partial(_verified, folder, PROCESSES)),
-                (ONLINE, partial(_verified_online, url, key)),
+            name: partial(place.measured, DATABASE, partial(_verified, command))
+            for name, command in (
+                (IN_ONE, [*_command(folder), "1"]),
+                (IN_ALL, [*_command(folder), str(PROCESSES)]),
+                (ONLINE_IN_ONE, [*online, "1"]),
+                (ONLINE, [*online, str(PROCESSES)]),
             )
         }
         alternate(contest, sizes.rounds, measured, tell)
@@ -97,8 +98,17 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
         "to seal a million records": (1e6 * sealed_in / checkpoint.size, "s"),
         "to export a million records": (1e6 * exported_in / checkpoint.size, "s"),
         "an export, each record": (weight / checkpoint.size, "bytes"),
-        "to verify a million records of an export": (1e6 / median_rate(measured[IN_ALL]), "s"),
-        "memory of who verifies an export": (_memory(folder), "MiB"),
+        **{
+            f"to verify a million records, {name}": (1e6 / median_rate(rounds), "s")
+            for name, rounds in measured.items()
+        },
+        **{
+            f"memory to verify, {name}": (
+                max(dict(one.note or {}).get("mib", 0) for one in rounds),
+                "MiB",
+            )
+            for name, rounds in measured.items()
+        },
         **proofs,
     }
     return Findings(
@@ -108,51 +118,42 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
     )
 
 
-def _verified(folder: Path, processes: int) -> Work:
-    """By the command, as an auditor has it: its start is part of it."""
+def _verified(command: Sequence[str]) -> Work:
+    """By a program, as an auditor has it. Its start is part of it, unless it says how long it took;
+    its memory is what it and the processes that it begins take together, when each takes most. What
+    the system says of a process that has ended counts what its parent had when it began, so they
+    are asked meanwhile."""
+    most: dict[int, int] = {}
     began = time.perf_counter()
-    answer = subprocess.run(  # noqa: S603 -- our own program
-        [*_command(folder), "--processes", str(processes)],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.perf_counter() - began
-    if answer.returncode:
-        raise NotVerified(answer.stdout + answer.stderr)
-    return Work(done=json.loads(answer.stdout)["records"], seconds=seconds)
-
-
-def _verified_online(url: str, key: Verifier) -> Work:
-    began = time.perf_counter()
-    with StoredLog(as_reader(url)) as log:
-        verified = verify(log, Policy(key), processes=PROCESSES)
-    return Work(done=verified.records, seconds=time.perf_counter() - began)
-
-
-def _memory(folder: Path) -> float:
-    """Of the process that knows the whole log, when it needed most. What the system says of a
-    process that has ended counts what its parent had when it began, so it is asked meanwhile."""
-    most = 0
-    with subprocess.Popen(  # noqa: S603 -- our own program
-        [*_command(folder), "--processes", "1"], cwd=_ROOT, stdout=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 -- our own program
         while process.poll() is None:
-            status = (PROC / str(process.pid) / "status").read_text()
-            most = max([most, *(int(line.split()[1]) for line in _peaks(status))])
+            for pid, peak in _peaks(process.pid):
+                most[pid] = max(peak, most.get(pid, 0))
             time.sleep(_PAUSE)
+        assert process.stdout is not None
+        answer = process.stdout.read()
+    seconds = time.perf_counter() - began
     if process.returncode:
-        raise NotVerified(f"exit code {process.returncode}")
-    return most / _KIB_PER_MIB
+        raise NotVerified(answer)
+    told = json.loads(answer)
+    mib = sum(most.values()) / _KIB_PER_MIB
+    return Work(done=told["records"], seconds=told.get("seconds", seconds), note={"mib": mib})
 
 
-def _peaks(status: str) -> list[str]:
-    return [line for line in status.splitlines() if line.startswith("VmHWM:")]
+def _peaks(pid: int) -> Iterator[tuple[int, int]]:
+    """Of a process and those that it has begun: the most memory that each has had, in KiB."""
+    try:
+        status = (PROC / str(pid) / "status").read_text()
+        children = (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return
+    yield from ((pid, int(line.split()[1])) for line in status.splitlines() if "VmHWM:" in line)
+    for child in children:
+        yield from _peaks(int(child))
 
 
 def _command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "application.proof", str(folder), "--json"]
+    return [sys.executable, "-m", "application.proof", str(folder), "--json", "--processes"]
 
 
 def _proofs(url: str, checkpoint: Checkpoint) -> Mapping[str, tuple[float, str]]:

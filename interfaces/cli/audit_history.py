@@ -8,9 +8,11 @@ import html
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum, unique
-from typing import Annotated, Any, Final
+from operator import attrgetter
+from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
 import typer
@@ -26,16 +28,21 @@ from application.vault import Vault
 from application.verification import StoredLog
 from domain.access import PersonalDataRead, UnusualReading
 from domain.aggregate import Aggregate, permanent_name
+from domain.customer import Customer
 from domain.recorded import Recorded
-from domain.spending import spending_of
-from domain.value import value
+from domain.risk.assessment import Assessment
+from domain.risk.policy import RISK_POLICY_ID
+from domain.spending import Attempted, FraudLabelRecorded, spending_of
+from domain.value import changed, value
 from interfaces.cli.history import Told, as_json_of, as_line, history_of, id_of, told_of
 from interfaces.cli.running import MISUSED, Failed, err, out, settings_of_a_bank
 from interfaces.database import as_reader, open_database
 from interfaces.sealing import sealed_by
 from interfaces.settings import Settings
 from interfaces.system import bank_codec, has_keys, open_keystore
+from projections.authorizations import AUTHORIZATIONS
 from projections.balance import BALANCES
+from projections.fraud_alerts import FRAUD_ALERTS, FraudAlertRow
 from projections.projection import Projection
 from projections.risk_profile import RISK_PROFILES
 from projections.rows import Rows
@@ -219,7 +226,7 @@ def trail(  # noqa: PLR0913, PLR0917 -- each is an option
     reads: Annotated[bool, typer.Option("--reads", help="Only who read what.")] = False,
     about: Annotated[
         str | None,
-        typer.Option(help="Only what wrote to this stream, or read of this customer."),
+        typer.Option(help="Only what was asked about this stream, or read of this customer."),
     ] = None,
     begin: From = None,
     end: Until = None,
@@ -242,7 +249,8 @@ def trail(  # noqa: PLR0913, PLR0917 -- each is an option
 
 @value
 class Entry:
-    """One line of the trail. `about` are the streams written to, or the customers read of."""
+    """One line of the trail. `about` are the streams written to, or those that a refused command
+    was about (not told by records of old), or the customers read of."""
 
     position: int
     at: datetime
@@ -294,8 +302,8 @@ def _said(event: Any) -> tuple[str, str, str, Iterable[UUID], Mapping[str, Any]]
     match event:
         case CommandAccepted(actor=actor, command=command, wrote=wrote):
             return actor, "accepted", command, (stream for stream, _ in wrote), {}
-        case CommandRefused(actor=actor, command=command, code=code, message=message):
-            return actor, "refused", command, (), {"code": code, "message": message}
+        case CommandRefused(actor=actor, command=command, code=code, message=message, about=about):
+            return actor, "refused", command, about or (), {"code": code, "message": message}
         case PersonalDataRead(reader=reader, client=client, purpose=purpose, reads=reads):
             fields = sorted({f"{name}:{r.shown}" for r in reads for name in r.fields})
             return (
@@ -316,13 +324,17 @@ def _said(event: Any) -> tuple[str, str, str, Iterable[UUID], Mapping[str, Any]]
 
 
 def explain(
-    id: Annotated[str, typer.Argument(help="Of an account, or of a customer.")],
+    id: Annotated[
+        str,
+        typer.Argument(help="Of an account, a customer, a card authorization or a fraud alert."),
+    ],
     key: Annotated[
         str | None, typer.Option(help="The bank's key, as you have it from elsewhere.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
-    """Say why an account's balance, or a customer's risk score, is what it is.
+    """Say why an account's balance, a customer's risk score, an authorization's decision or an
+    alert is what it is.
 
     That is: each event that made it so, what it changed, who asked for it, and the proof that its
     record is in the log that was signed. Every proof is checked before it is shown.
@@ -332,7 +344,10 @@ def explain(
     with _log_of(settings) as (url, log):
         explained = _explained(log, whose)
         if explained.row is None:
-            raise Failed(f"{whose} is no account, and no customer whose risk was ever assessed")
+            raise Failed(
+                f"{whose} is no account, authorization or alert, and no customer whose risk was"
+                " ever assessed"
+            )
         signer = _signer(settings, key)
         try:
             with StoredLog(as_reader(url)) as sealed:
@@ -391,17 +406,97 @@ class Explained:
 
 _BALANCE: Final = ("currency", "ledger", "held", "uncollected", "blocked", "overdraft_limit")
 _RISK: Final = ("score", "band", "model", "degraded", "factors")
+_ALERT: Final = (
+    "status",
+    "severity",
+    "score",
+    "decision",
+    "reasons",
+    "analyst",
+    "authorization_id",
+)
+_DECIDED: Final = (
+    *("status", "code", "approved", "held", "cleared", "refunded", "decline_reasons"),
+    *("risk_decision", "score", "probability", "risk_reasons", "rule_hits", "rules", "model"),
+    *("degraded", "features_hash", "fraudulent"),
+)
+_ATTEMPTS: Final = frozenset(map(permanent_name, get_args(Attempted)))
+_LABELS: Final = frozenset({permanent_name(FraudLabelRecorded)})
 
 
 def _explained(log: EventLog, whose: UUID) -> Explained:
     own = log.stream(whose)
-    balance = _folded(log.codec, own, BALANCES, whose, (*_BALANCE, "available"), "balance")
-    if balance.row is not None:
-        return balance
-    streams = {spending_of(record.stream_id) for record in history_of(log, whose)} if own else ()
+    for projection, shown, of in (
+        (BALANCES, (*_BALANCE, "available"), "balance"),
+        (FRAUD_ALERTS, _ALERT, "alert"),
+    ):
+        found = _folded(log.codec, own, projection, whose, shown, of)
+        if found.row is not None:
+            break
+    if isinstance(found.row, FraudAlertRow):
+        behind = _authorized(log, found.row.authorization_id)
+        return changed(found, effects=(*behind.effects, *found.effects))
+    if found.row is not None:
+        return found
+    first = log.codec.decode(own[0].topic, own[0].state).data if own else None
+    if first is None or log.codec.aggregate_of(first) is not Customer:
+        return _authorized(log, whose)
+    streams = {spending_of(record.stream_id) for record in history_of(log, whose)}
     spent = [record for stream in streams for record in log.stream(stream)]
-    spent.sort(key=lambda record: record.position)
+    spent.sort(key=attrgetter("position"))
     return _folded(log.codec, spent, RISK_PROFILES, whose, _RISK, "risk score")
+
+
+def _authorized(log: EventLog, authorization: UUID) -> Explained:
+    """A use of a card: what it was assessed from, what was decided, and what came of it."""
+    asked = _attempt(log, authorization)
+    spent = () if asked is None else log.stream(asked.stream_id)
+    found = _folded(log.codec, spent, AUTHORIZATIONS, authorization, _DECIDED, "authorization")
+    if asked is None:
+        return found
+    assessment = log.codec.decode(asked.topic, asked.state).data.assessment
+    if assessment is None:
+        return found
+    basis = _basis(log, asked, assessment)
+    return changed(found, effects=(*sorted(basis, key=_position), *found.effects))
+
+
+def _attempt(log: EventLog, authorization: UUID) -> StoredRecord | None:
+    """The record of a use of a card. An account's uses say no more than their own ids, so the log
+    is searched."""
+    named = str(authorization).encode()
+    for record in _recorded(log, None, None, _ATTEMPTS):
+        if named in record.state:
+            event: Attempted = log.codec.decode(record.topic, record.state).data
+            if event.attempt.authorization_id == authorization:
+                return record
+    return None
+
+
+def _basis(log: EventLog, asked: StoredRecord, assessment: Assessment) -> Iterator[Effect]:
+    """What a use of a card was assessed from: earlier uses, frauds that were known at the merchant,
+    and the rules and the model by which it was judged."""
+    for record in log.stream(asked.stream_id):
+        if record.version in assessment.versions:
+            yield _effect(log.codec, record, {"basis": "an earlier use of the card"})
+    known = frozenset(assessment.labels)
+    for record in _recorded(log, None, None, _LABELS) if known else ():
+        if record_hash(*record[1:]) in known:
+            yield _effect(log.codec, record, {"basis": "a fraud at the merchant"})
+    judged_by = {"the rules": assessment.rules, "the model": assessment.model}
+    for record in log.stream(RISK_POLICY_ID):
+        named = [what for what, sha in judged_by.items() if sha and sha.encode() in record.state]
+        if named and record.position < asked.position:
+            yield _effect(log.codec, record, {"basis": ", ".join(named)})
+
+
+def _effect(codec: Codec, stored: StoredRecord, changed: Mapping[str, Any]) -> Effect:
+    envelope = codec.decode(stored.topic, stored.state)
+    return Effect(stored=stored, at=envelope.at, by=envelope.by, changed=changed)
+
+
+def _position(effect: Effect) -> int:
+    return effect.stored.position
 
 
 def _folded(  # noqa: PLR0913, PLR0917 -- what is folded, and what is shown of it
@@ -446,6 +541,8 @@ def _plain(said: Any) -> Any:
             return said
         case tuple():
             return [_plain(one) for one in said]
+        case _ if is_dataclass(said):
+            return {field.name: _plain(getattr(said, field.name)) for field in fields(said)}
         case _:
             return str(said)
 

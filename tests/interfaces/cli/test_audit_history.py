@@ -1,17 +1,25 @@
 """`ledgertwin audit replay`, `trail` and `explain`: what the log says, and what it proves."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from application.event_log import open_log
 from application.proof.merkle import check_inclusion
 from application.proof.note import Note, Verifier, opened
 from domain.access import Read, RecordReads, Shown, reads_by
+from domain.authorizing import alert_of
+from domain.card import CardIssued
+from interfaces.system import bank_codec
 from tests.application.banking import deposit, open_account, to_know, withdraw
+from tests.examples import eur
 from tests.interfaces.cli.audited import Audited
+from tests.interfaces.risk_lab.shopping import Shoppers, a_model
 
 ADA, ADAS, EVE = uuid4(), uuid4(), uuid4()
 WRONGLY = withdraw(ADAS, 1_000_000)
@@ -109,7 +117,9 @@ def test_what_was_asked_about_an_account_is_found(bank: Audited) -> None:
         "account.open",
         "account.deposit_cash",
         "account.withdraw_cash",
+        "account.withdraw_cash",
     ]
+    assert [entry["outcome"] for entry in about] == ["accepted", "accepted", "refused", "accepted"]
 
 
 def test_who_read_of_a_customer_is_found(bank: Audited) -> None:
@@ -132,13 +142,8 @@ def test_a_balance_is_what_its_events_made_it_and_each_is_proven(bank: Audited) 
     assert said["is"]["ledger"] == 380
     moved = [r["changed"]["ledger"] for r in said["because"] if "ledger" in r["changed"]]
     assert moved == [0, 500, 380]
-    checkpoint, _ = opened(said["checkpoint"].encode(), bank.verifier)
-    for reason in said["because"]:
-        proof = reason["proof"]
-        path = [bytes.fromhex(step) for step in proof["path"]]
-        leaf = bytes.fromhex(proof["leaf"])
-        check_inclusion(leaf, proof["index"], checkpoint.size, path, checkpoint.root)
-        assert reason["actor"] == "clerk"
+    proven(bank, said)
+    assert {reason["actor"] for reason in said["because"]} == {"clerk"}
     assert Note.parse(said["checkpoint"].encode()).text.startswith(bank.verifier.name)
 
 
@@ -168,6 +173,83 @@ def test_what_another_has_signed_explains_nothing(bank: Audited) -> None:
 def test_what_has_no_balance_and_no_score_cannot_be_explained(bank: Audited) -> None:
     assert bank.audit("explain", uuid4()).exit_code == 1
     assert bank.audit("explain", EVE).exit_code == 1
+
+
+@pytest.fixture(scope="module")
+def assessed(
+    module_database: str, bank: Audited, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[UUID, UUID]:
+    """A use of a card that rules and a model have assessed and blocked, and its customer."""
+    log = open_log(bank_codec(), url=module_database)
+
+    async def going_shopping() -> UUID:
+        async with Shoppers(log) as shoppers:
+            card = await shoppers.issue_card()
+            await shoppers.publish_rules()
+            await shoppers.promote(a_model(500.0))
+            await shoppers.use(card_id=card, amount=eur(5_00))
+            shoppers.processes[0].read_to(log.head())
+            return await shoppers.use(card_id=card, amount=eur(990_00), strong_authentication=False)
+
+    try:
+        used = asyncio.run(going_shopping())
+        (customer,) = {
+            event.customer_id
+            for record in log.records(0, 10_000)
+            if isinstance(event := log.codec.decode(record.topic, record.state).data, CardIssued)
+        }
+    finally:
+        log.close()
+    bank.seal()
+    return used, customer
+
+
+def test_an_authorization_is_what_it_was_assessed_from_and_what_came_of_it(
+    bank: Audited, assessed: tuple[UUID, UUID]
+) -> None:
+    used, _ = assessed
+    (said,) = bank.lines("explain", used, "--json")
+    assert said["of"] == "authorization"
+    bases = [r["changed"]["basis"] for r in said["because"] if "basis" in r["changed"]]
+    assert bases == ["the rules", "the model", "the model", "an earlier use of the card"]
+    (decided,) = [r for r in said["because"] if "score" in r["changed"]]
+    assert decided["changed"]["score"] == said["is"]["score"] > 0
+    assert said["is"]["probability"] is not None
+    proven(bank, said)
+
+
+def test_an_alert_is_explained_by_the_use_of_the_card_that_raised_it(
+    bank: Audited, assessed: tuple[UUID, UUID]
+) -> None:
+    used, _ = assessed
+    (said,) = bank.lines("explain", alert_of(used), "--json")
+    assert (said["of"], said["is"]["status"]) == ("alert", "OPEN")
+    assert said["is"]["authorization_id"] == str(used)
+    assert said["because"][-1]["event"] == "risk.alert_raised.v1"
+    assert said["because"][-2]["changed"]["score"] == said["is"]["score"]
+    proven(bank, said)
+
+
+def test_a_risk_score_is_what_the_assessments_made_it(
+    bank: Audited, assessed: tuple[UUID, UUID]
+) -> None:
+    used, customer = assessed
+    (authorization,) = bank.lines("explain", used, "--json")
+    (said,) = bank.lines("explain", customer, "--json")
+    assert said["of"] == "risk score"
+    assert said["is"]["score"] == authorization["is"]["score"]
+    assert said["because"][-1]["changed"]["score"] == said["is"]["score"]
+    assert said["because"][-1]["position"] == authorization["because"][-1]["position"]
+    proven(bank, said)
+
+
+def proven(bank: Audited, said: Any) -> None:
+    checkpoint, _ = opened(said["checkpoint"].encode(), bank.verifier)
+    for reason in said["because"]:
+        proof = reason["proof"]
+        path = [bytes.fromhex(step) for step in proof["path"]]
+        leaf = bytes.fromhex(proof["leaf"])
+        check_inclusion(leaf, proof["index"], checkpoint.size, path, checkpoint.root)
 
 
 def _option(at: datetime) -> str:
