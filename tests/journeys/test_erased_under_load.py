@@ -317,11 +317,7 @@ class Day:
     transfers: int
     expected: Mapping[str, int]
     balances: Mapping[str, int]
-    backup: Places
-    tables: Places
-    dump: Places
-    files: Places
-    log: Places
+    left: "Left"
     openable_in_a_backup: Sequence[int]
     """Values of the erased, before the bank is served from it, and when it is."""
     keys_of_a_copy: Sequence[VaultKey]
@@ -329,6 +325,18 @@ class Day:
     proofs: Sequence[str]
     """Of records about the erased: as they were before, and as they are made after it."""
     verified: Any
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is found where."""
+
+    backup: Places
+    """A dump from before anybody was erased."""
+    tables: Places
+    dump: Places
+    files: Places
+    log: Places
 
 
 def looked_through(
@@ -361,7 +369,7 @@ def lived(server: Server) -> Day:
     gone, stayers = people[:ERASED], people[ERASED:]
     for one, other in zip(people, [*people[1:], people[0]], strict=True):
         paid(bank, one, other, f"{one.mark.word} {one.mark.digits}")
-    wait_for(lambda: all(found_by(bank, person) for person in people))
+    wait_for(lambda: all(found_by(bank, person) for person in people), 60)
 
     then = head(url)
     before = {person.customer: answers_about(bank, person, then) for person in people}
@@ -377,7 +385,7 @@ def lived(server: Server) -> Day:
     business = Business(bank, people, stayers)
     with listeners.listening() as heard:
         with business.going_on():
-            wait_for(lambda: all(heard[person.customer] for person in people))
+            wait_for(lambda: all(heard[person.customer] for person in people), 60)
             erased(bank, gone)
             wait_for(lambda: stages(bank) == {"ERASED"}, 60)
             openable = from_the_backup(backup, url, home, gone)
@@ -392,7 +400,29 @@ def lived(server: Server) -> Day:
     verified = ledgertwin(home, "audit", "verify", "--since", checkpoint, "--json")
     bank.http.close()
 
-    of_a_stayer = copy_of(url, stayers[:1])  # whose keys have been wrapped anew
+    # The keys of who stays have been wrapped anew.
+    left = left_by(server, url, backup, copied, copy_of(url, stayers[:1]))
+    return Day(
+        gone=gone,
+        stayers=stayers,
+        before=before,
+        after=after,
+        heard=heard,
+        heard_again=heard_again,
+        transfers=business.done,
+        expected=business.balances.expected,
+        balances=balances,
+        left=left,
+        openable_in_a_backup=openable,
+        keys_of_a_copy=copied.keys,
+        home=home,
+        proofs=proofs,
+        verified=json.loads(verified),
+    )
+
+
+def left_by(server: Server, url: str, backup: bytes, copied: Copy, of_a_stayer: Copy) -> Left:
+    """Looks through everything. The server is stopped for that."""
     said = {ERASED_SAID: OF_THE_ERASED.spelt, PLANTED: PUT_THERE.spelt}
     had = {ERASED_HAD: copied.raw, STAYING_HAD: of_a_stayer.raw}
     everything = {
@@ -409,33 +439,18 @@ def lived(server: Server) -> Day:
     tables = looked_through(columns(url), everything)
     dump = looked_through([("dump", dumped(url))], everything)
     assert server.stop() == 0
-    assert server.address.encode() in server.log.read_bytes()
-    (home / "planted").write_text(PUT_THERE.word)
-    left = [(path, held) for path, held in files(home) if "pg_wal" not in path.parts]
-    wal = ((path, held) for path, held in files(home / "postgres" / "data" / "pg_wal"))
-    return Day(
-        gone=gone,
-        stayers=stayers,
-        before=before,
-        after=after,
-        heard=heard,
-        heard_again=heard_again,
-        transfers=business.done,
-        expected=business.balances.expected,
-        balances=balances,
+    (server.home / "planted").write_text(PUT_THERE.word)
+    log = server.log.read_bytes()
+    assert server.address.encode() in log
+    wal = ((path, held) for path, held in files(server.home) if "pg_wal" in path.parts)
+    rest = ((path, held) for path, held in files(server.home) if "pg_wal" not in path.parts)
+    return Left(
         backup=looked_through([("backup", backup)], everything),
         tables=tables,
         dump=dump,
-        files={
-            **looked_through(left, said | had),
-            **looked_through((("pg_wal", held) for _, held in wal), said),
-        },
-        log=looked_through([("log", server.log.read_bytes())], everything),
-        openable_in_a_backup=openable,
-        keys_of_a_copy=copied.keys,
-        home=home,
-        proofs=proofs,
-        verified=json.loads(verified),
+        # What was sealed stands in the write-ahead log for a while.
+        files={**looked_through(rest, said | had), **looked_through(wal, said)},
+        log=looked_through([("log", log)], everything),
     )
 
 
@@ -606,33 +621,34 @@ def test_no_frame_that_was_kept_shows_who_was_erased(day: Day) -> None:
 
 
 def test_what_anybody_says_is_in_clear_in_no_table_dump_or_file(day: Day) -> None:
-    for places in (day.tables, day.backup, day.dump, day.files):
+    for places in (day.left.tables, day.left.backup, day.left.dump, day.left.files):
         assert held_in(places, ERASED_SAID) == []
-    for places in (day.tables, day.backup, day.dump):
+    for places in (day.left.tables, day.left.backup, day.left.dump):
         assert held_in(places, STAYING_SAID) == []
 
 
 def test_what_was_sealed_for_the_erased_is_gone_from_tables_dumps_and_files(day: Day) -> None:
-    for places in (day.tables, day.dump, day.files):
+    for places in (day.left.tables, day.left.dump, day.left.files):
         assert held_in(places, ERASED_HAD) == []
 
 
 def test_what_is_looked_for_would_be_found(day: Day) -> None:
-    assert held_in(day.backup, ERASED_HAD) == ["backup"]
-    assert held_in(day.dump, STAYING_HAD) == held_in(day.dump, PLANTED) == ["dump"]
-    assert held_in(day.tables, PLANTED) == ["public.planted.text"]
+    assert held_in(day.left.backup, ERASED_HAD) == ["backup"]
+    assert held_in(day.left.dump, STAYING_HAD) == held_in(day.left.dump, PLANTED) == ["dump"]
+    assert held_in(day.left.tables, PLANTED) == ["public.planted.text"]
     assert {
         "ledgertwin.vault_keys.wrapped",
         "ledgertwin.vault_values.ciphertext",
         "ledgertwin.blind_indexes.digest",
-    } <= {*held_in(day.tables, STAYING_HAD)}
+    } <= {*held_in(day.left.tables, STAYING_HAD)}
     for what in (STAYING_HAD, PLANTED):
-        assert any("base/" in place for place in held_in(day.files, what))
-    assert {"pg_wal", "planted"} <= {*held_in(day.files, PLANTED)}
+        assert any("base/" in place for place in held_in(day.left.files, what))
+    assert any("pg_wal/" in place for place in held_in(day.left.files, PLANTED))
+    assert "planted" in held_in(day.left.files, PLANTED)
 
 
 def test_nothing_that_anybody_says_is_logged(day: Day) -> None:
-    assert day.log == {"log": set()}
+    assert day.left.log == {"log": set()}
 
 
 def test_nobody_opens_what_was_copied_before(day: Day) -> None:
