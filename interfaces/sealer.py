@@ -131,7 +131,7 @@ def open_sealing(url: str, settings: Settings) -> Iterator[Sealing]:
     keystore = open_keystore(settings)
     sealed = sealed_by(settings, keystore)
     signer = Signer(keystore, sealed.verifier.name, last_checkpoint(settings))
-    with _connections(url) as pool:
+    with _connection(url) as pool:
         sealer = Sealer(pool.connection, signer)
         seals = Seals(pool.connection, sealed.policy)
         witnessing = Witnessing(pool.connection, sealer.tree, sealed.policy)
@@ -155,14 +155,14 @@ async def _until(stop: threading.Event, sealing: Sealing) -> None:
         await asyncio.to_thread(stop.wait)
 
 
-def _connections(url: str) -> ConnectionPool[Connection[Any]]:
-    """One to seal, and one for all else. Nothing is prepared on them: a plan from the days when a
-    table was empty would be kept."""
+def _connection(url: str) -> ConnectionPool[Connection[Any]]:
+    """One is enough, as nobody holds it while he waits for a witness. Nothing is prepared on it: a
+    plan from the days when a table was empty would be kept."""
     return ConnectionPool(
         as_sealer(url),
         kwargs={"autocommit": True, "prepare_threshold": None},
         min_size=1,
-        max_size=2,
+        max_size=1,
         timeout=5.0,
     )
 

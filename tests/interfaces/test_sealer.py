@@ -42,7 +42,7 @@ from tests.interfaces.test_sealing import comes_true, is_sealed
 __all__ = ["softhsm"]
 
 KILLS: Final = 3
-TRANSFERS: Final = 40_000
+TRANSFERS: Final = 25_000
 
 
 def the_log(url: str) -> Sequence[StoredRecord]:
