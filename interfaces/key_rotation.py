@@ -54,11 +54,18 @@ class Epoch(NamedTuple):
 
 
 class KeyRotation:
-    """Rotations, one at a time."""
+    """Rotations, one at a time. `settling` is how many seconds other processes are waited for."""
 
-    def __init__(self, system: System, clock: Callable[[], datetime], every: timedelta) -> None:
+    def __init__(
+        self,
+        system: System,
+        clock: Callable[[], datetime],
+        every: timedelta,
+        settling: float = SETTLING_SECONDS,
+    ) -> None:
         self._system = system
         self._clock = clock
+        self._settling = settling
         self.every = every
         self.keeper = KeyEpochsKeeper(
             system.keystore,
@@ -142,7 +149,7 @@ class KeyRotation:
 
     async def _finish(self, epochs: KeyEpochs) -> None:
         assert epochs.rotation_id is not None
-        await asyncio.sleep(SETTLING_SECONDS)
+        await asyncio.sleep(self._settling)
         await asyncio.to_thread(self.keeper.retire)
         anew = await asyncio.to_thread(self.keeper.rewrap, epochs.retired)
         await asyncio.to_thread(self.keeper.destroy, epochs.retired)

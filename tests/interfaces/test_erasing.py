@@ -115,8 +115,9 @@ def process(system: System, now: datetime = NOW) -> Erasing:
     return Erasing(system, lambda: now)
 
 
-def rotation(system: System, now: datetime = NOW) -> KeyRotation:
-    return KeyRotation(system, lambda: now, timedelta(days=30))
+def rotation(system: System, now: datetime = NOW, settling: float = 0.0) -> KeyRotation:
+    """Waits for no other process, as there is none."""
+    return KeyRotation(system, lambda: now, timedelta(days=30), settling)
 
 
 def erasure(system: System, erasure_id: UUID) -> Erasure:
@@ -629,7 +630,7 @@ def test_people_are_known_and_cards_taken_in_while_keys_change(
 ) -> None:
     async def story(system: System) -> list[dict[str, str | None]]:
         changing = asyncio.create_task(
-            rotation(system, datetime.now(UTC) + timedelta(days=31)).step()
+            rotation(system, datetime.now(UTC) + timedelta(days=31), settling=0.5).step()
         )
         known = []
         while not changing.done():
