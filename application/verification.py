@@ -19,7 +19,8 @@ from typing import Any, Final, LiteralString, Self
 from uuid import UUID
 
 import psycopg
-from psycopg import Connection, IsolationLevel, sql
+from psycopg import Connection, Cursor, IsolationLevel, sql
+from psycopg.rows import RowMaker
 
 from application.proof.chains import Committed
 from application.proof.merkle import HASH_BYTES
@@ -203,8 +204,10 @@ class StoredLog:
 
     def tiles(self) -> tuple[int, int]:
         """How many there are, and of how many hashes all together."""
-        count, size = self._row("SELECT count(*), sum(octet_length(hashes)) FROM ledgertwin.tiles")
-        return count, int(size or 0) // HASH_BYTES
+        count, size = self._row(
+            "SELECT count(*), coalesce(sum(octet_length(hashes)), 0) FROM ledgertwin.tiles"
+        )
+        return count, int(size) // HASH_BYTES
 
     def cosigned_nothing(self) -> int | None:
         """The size of a checkpoint that there is not, and that a witness has cosigned."""
@@ -221,7 +224,7 @@ class StoredLog:
 
     @cached_property
     def _connection(self) -> Connection[Any]:
-        connection = psycopg.connect(self._url)
+        connection = psycopg.connect(self._url, row_factory=_whole)
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         if moment := self.__dict__.get("_moment"):
@@ -346,3 +349,15 @@ class _Heads:
 def _text(said: bytes) -> str:
     """What is no text is not what anybody has signed."""
     return said.decode(errors="replace")
+
+
+def _whole(_: Cursor[Any]) -> RowMaker[tuple[Any, ...]]:
+    """Nothing that is read here can be missing in a row, unless by somebody who has the disk."""
+
+    def made(values: Sequence[Any]) -> tuple[Any, ...]:
+        row = tuple(values)
+        if None in row:
+            raise Problem(Kind.MALFORMED, "a row has nothing where each of its table has something")
+        return row
+
+    return made
