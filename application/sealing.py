@@ -13,7 +13,7 @@ was signed. Nothing is signed that does not begin with that one. So a database t
 an old backup, or in which history was rewritten, gets no signature any more.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from itertools import islice
@@ -78,6 +78,22 @@ _WITH_COSIGNATURES: Final = (
 _LATEST: Final = _WITH_COSIGNATURES + " ORDER BY size DESC LIMIT 1"
 _COVERING: Final = _WITH_COSIGNATURES + " WHERE size >= %s ORDER BY size LIMIT 1"
 
+_LEAVES: Final = """
+SELECT wanted.position, run.first_leaf + wanted.position - run.first_position
+FROM unnest(%s::bigint[]) AS wanted (position)
+CROSS JOIN LATERAL (
+    SELECT first_position, first_leaf FROM ledgertwin.leaf_runs
+    WHERE first_position <= wanted.position ORDER BY first_position DESC LIMIT 1
+) AS run
+CROSS JOIN ledgertwin.merkle_log AS log
+WHERE run.first_leaf + wanted.position - run.first_position < coalesce(
+    (SELECT min(next.first_leaf) FROM ledgertwin.leaf_runs AS next
+     WHERE next.first_position > wanted.position),
+    log.size
+)
+"""
+"""A run of positions without a gap ends where the next one begins, or where the tree does."""
+
 Connect = Callable[[], AbstractContextManager[Connection[Any]]]
 
 _Row = tuple[int, bytes, int, bytes, bytes]
@@ -89,7 +105,8 @@ _NONE: Final = (0, bytes.fromhex(GENESIS))
 
 
 class LogBroken(Exception):
-    """The log is not as it was written; the message names the first record that is not."""
+    """The log is not as it was written, and the message names the first record that is not; or the
+    tree is not."""
 
 
 class NotConsistent(Exception):
@@ -146,20 +163,14 @@ class Tree:
 
     def leaf_of(self, position: int) -> int | None:
         """The index of the leaf of the record at a position; None if the tree has none there."""
+        return self.leaves_of([position]).get(position)
+
+    def leaves_of(self, positions: Sequence[int]) -> Mapping[int, int]:
+        """The indices of the leaves of the records at these positions, with one query; of those
+        where the tree has none, nothing."""
         with self._connect() as connection:
-            row = connection.execute(
-                "SELECT first_position, first_leaf, (SELECT min(n.first_leaf)"
-                " FROM ledgertwin.leaf_runs AS n WHERE n.first_position > %(position)s), log.size"
-                " FROM ledgertwin.leaf_runs AS run, ledgertwin.merkle_log AS log"
-                " WHERE run.first_position <= %(position)s"
-                " ORDER BY run.first_position DESC LIMIT 1",
-                {"position": position},
-            ).fetchone()
-        if row is None:
-            return None
-        first_position, first_leaf, next_leaf, size = row
-        leaf: int = first_leaf + position - first_position
-        return leaf if leaf < (size if next_leaf is None else next_leaf) else None
+            rows = connection.execute(_LEAVES, [list(positions)]).fetchall()
+        return dict(rows)
 
     def latest(self) -> Note | None:
         """The latest checkpoint, with its cosignatures."""
@@ -213,12 +224,15 @@ class Sealer:
 
     def sign(self, now: datetime) -> Note | None:
         """A checkpoint of the tree as it stands, if it has grown since the last one.
-        NotConsistent."""
+        NotConsistent, LogBroken."""
         with self._connect() as connection, connection.transaction():
             growth = _growth(connection, _GROWTH_TO_SIGN)
             if growth is None:
                 return None
-            note = self._signer.sign(growth.size, Tree(lambda: nullcontext(connection)).root)
+            try:
+                note = self._signer.sign(growth.size, Tree(lambda: nullcontext(connection)).root)
+            except TileMissing as missing:
+                raise LogBroken(f"the tree is not whole: {missing}") from missing
             connection.execute(
                 "INSERT INTO ledgertwin.checkpoints (size, position, note, signed_at)"
                 " VALUES (%s, %s, %s, %s)",
@@ -314,7 +328,10 @@ def _grow(
     heads: Sequence[BatchHead],
     leaves: Sequence[bytes],
 ) -> Growth:
-    growing = Growing(before.size, _last_tiles(connection, before.size))
+    try:
+        growing = Growing(before.size, _last_tiles(connection, before.size))
+    except ValueError as wrong:
+        raise LogBroken(f"the tree is not that of {before.size} records: {wrong}") from wrong
     tiles = growing.grow(leaves)
     with connection.cursor() as cursor:
         cursor.executemany(

@@ -73,7 +73,7 @@ class Bench:
     def tamper(self, statement: LiteralString, **given: Any) -> None:
         """As the owner of the database, with nothing in the way."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            for table in ("bank_events", "batch_heads"):
+            for table in ("bank_events", "batch_heads", "tiles", "merkle_log"):
                 name = sql.Identifier("ledgertwin", table)
                 connection.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER ALL").format(name))
             connection.execute(statement, given)
@@ -207,6 +207,38 @@ def test_what_is_not_as_it_was_written_is_not_sealed(bench: Bench, forgery: str)
     with pytest.raises(LogBroken):
         bench.seal()
     assert bench.tree.growth().size == sealed.size
+
+
+TREE_FORGERIES: dict[str, LiteralString] = {
+    "a tile is gone": "DELETE FROM ledgertwin.tiles WHERE level = 0 AND place = 1",
+    "a tile is shorter": (
+        "UPDATE ledgertwin.tiles SET hashes = substring(hashes FROM 33)"
+        " WHERE level = 0 AND place = 1"
+    ),
+    "another tile above": (
+        "UPDATE ledgertwin.tiles SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1)"
+        " WHERE level = 1"
+    ),
+    "a larger tree": "UPDATE ledgertwin.merkle_log SET size = size + 1",
+}
+
+
+@pytest.mark.parametrize("forgery", TREE_FORGERIES)
+def test_a_tree_that_is_not_as_it_was_grown_is_signed_no_more(bench: Bench, forgery: str) -> None:
+    bench.deposits(200)
+    bench.seal()
+    bench.deposits(1)
+    bench.tamper(TREE_FORGERIES[forgery])
+    with pytest.raises((LogBroken, NotConsistent)):
+        bench.seal()
+
+
+def test_a_tile_that_went_missing_after_it_was_grown_is_noticed(bench: Bench) -> None:
+    bench.deposits(200)
+    assert bench.sealer.advance() is False
+    bench.tamper("DELETE FROM ledgertwin.tiles WHERE level = 1")
+    with pytest.raises(LogBroken, match="not whole"):
+        bench.sealer.sign(NOW)
 
 
 def test_a_log_that_was_set_back_or_written_anew_gets_no_signature(
