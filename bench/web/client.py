@@ -25,6 +25,10 @@ SUBJECT_ID: Final = b"c0ffee00-0000-4000-8000-000000000002"
 OCCURRED_AT: Final = b"2000-01-01T00:00:00Z"
 """Stands where each is to have another time, by the clock of its order."""
 
+REASON: Final = b"a-reason-of-its-own"
+"""Stands where each is to have another word, of letters alone."""
+
+_LETTERS: Final = bytes.maketrans(b"0123456789", b"ghijklmnop")
 _HEAD_ENDS: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 _TICK: Final = 0.001
@@ -87,6 +91,7 @@ class _Asking:
     def __init__(self, order: Asking) -> None:
         self._order = order
         self._ids = COMMAND_ID in order.request
+        self._reasons = REASON in order.request
         self._asked = 0
         self.latencies: list[float] = []
         self.failed: Exception | None = None
@@ -98,6 +103,8 @@ class _Asking:
             at = self._order.clock.begin + self._asked * self._order.clock.step
             self._asked += 1
             request = request.replace(OCCURRED_AT, f"{at:%Y-%m-%dT%H:%M:%SZ}".encode())
+        if self._reasons:
+            request = request.replace(REASON, os.urandom(8).hex().encode().translate(_LETTERS))
         return request.replace(COMMAND_ID, _new_id()) if self._ids else request
 
     def answered(self, connection: "_Connection", body: bytes) -> None:

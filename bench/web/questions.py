@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bench.founding import CURRENCY
-from bench.web.client import COMMAND_ID, OCCURRED_AT, SUBJECT_ID
+from bench.web.client import COMMAND_ID, OCCURRED_AT, REASON, SUBJECT_ID
 from domain.value import value
 
 TRANSACTIONS_SHOWN: Final = 50
@@ -167,7 +167,7 @@ TWIN_ON_RECORD: Final = Question(
     graphql=_post(
         "/graphql",
         {"query": _TWIN, "variables": {"id": SUBJECT_ID.decode(), "first": TRANSACTIONS_SHOWN}},
-        f"x-purpose: {COMMAND_ID.decode()}",
+        f"x-purpose: {REASON.decode()}",
     ),
     plain=None,
     expected=TWIN.expected,
