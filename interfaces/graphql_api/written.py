@@ -91,8 +91,10 @@ class Sealed:
 
     def filled(self, texts: Mapping[Place, str]) -> str:
         """As JSON. What has no text is null."""
-        json = {place: encode_basestring_ascii(text) for place, text in texts.items()}
-        self._parts[1::2] = [json.get(place, "null") for place in self.places]
+        self._parts[1::2] = [
+            encode_basestring_ascii(texts[place]) if place in texts else "null"
+            for place in self.places
+        ]
         return "".join(self._parts)
 
 
