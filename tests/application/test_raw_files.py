@@ -12,7 +12,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,31 @@ class Flip:
     place: int
 
 
+Spoiling = Callable[[bytearray], int]
+"""Changes a file, and says where."""
+
+
+def no_text(text: bytes) -> Spoiling:
+    """It begins with what no text in UTF-8 has."""
+
+    def spoil(content: bytearray) -> int:
+        place = content.index(text)
+        content[place] = 0xFF
+        return place
+
+    return spoil
+
+
+def nothing(content: bytearray) -> int:
+    """The first row has a null in each column (HEAP_HASNULL, and no bit says otherwise)."""
+    lower = int.from_bytes(content[12:14], "little")
+    pointers = [int.from_bytes(content[n : n + 4], "little") for n in range(24, lower, 4)]
+    row = next(pointer & 0x7FFF for pointer in pointers if pointer >> 15 & 3 == 1)
+    content[row + 20] |= 1
+    content[row + 23] = 0
+    return row + 20
+
+
 class Disk:
     """A server whose files are changed while it is stopped, with copies of one sealed bank."""
 
@@ -81,14 +106,13 @@ class Disk:
         """A byte in each of so many copies, while the server is stopped."""
         return [self._flip(copy, files, dice) for copy, files in self._copies(COPIES).items()]
 
-    def spoiled(self, texts: Sequence[tuple[Table, bytes]]) -> Sequence[Flip]:
-        """Each of these texts is none any more, in a copy of its own: it begins with 0xFF."""
+    def spoiled(self, spoilings: Sequence[tuple[Table, Spoiling]]) -> Sequence[Flip]:
+        """Each of these, in a copy of its own."""
         flips = []
-        copies = self._copies(len(texts))
-        for (table, text), (copy, files) in zip(texts, copies.items(), strict=True):
+        copies = self._copies(len(spoilings))
+        for (table, spoil), (copy, files) in zip(spoilings, copies.items(), strict=True):
             content = bytearray(files[table.name].read_bytes())
-            place = content.index(text)
-            content[place] = 0xFF
+            place = spoil(content)
             files[table.name].write_bytes(content)
             flips.append(Flip(copy, table, files[table.name], place))
         return flips
@@ -210,16 +234,18 @@ def test_a_byte_that_was_changed_on_the_disk_is_found(disk: Disk) -> None:
     assert named > TAMPERINGS // 2, "most bytes are of something that is proven"
 
 
-def test_what_is_no_text_any_more_is_named(disk: Disk) -> None:
+def test_what_nobody_could_have_written_is_named(disk: Disk) -> None:
     """PostgreSQL lets nobody write it, and believes it of its disk."""
     of = {table.name: table for table in TABLES}
-    spoiled = {
-        (of["bank_events"], b"account.opened.v1"): Kind.PAYLOAD_MISMATCH,
-        (of["checkpoints"], b"bank.example/log\n"): Kind.BAD_SIGNATURE,
-    }
-    flips = disk.spoiled(list(spoiled))
+    texts = [
+        (of["bank_events"], no_text(b"account.opened.v1")),
+        (of["checkpoints"], no_text(b"bank.example/log\n")),
+    ]
+    flips = disk.spoiled([*texts, *((table, nothing) for table in TABLES)])
     disk.checksums("disable")
     with disk.running:
         found = [disk.problem(flip) for flip in flips]
     disk.checksums("enable")
-    assert [problem and problem.kind for problem in found] == list(spoiled.values())
+    kinds = [problem and problem.kind for problem in found]
+    assert kinds[: len(texts)] == [Kind.PAYLOAD_MISMATCH, Kind.BAD_SIGNATURE]
+    assert None not in kinds
