@@ -6,9 +6,10 @@ covers it, and else under the latest one.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -25,7 +26,6 @@ from application.proof.merkle import (
     root_of,
 )
 from application.proof.note import Checkpoint, Note
-from application.proof.tiles import node_of
 from application.proof.verify import Entry
 from application.sealing import Connect, Tree
 from application.seals import Seals
@@ -82,21 +82,21 @@ class Prover:
         proof = Inclusion(index, path, note, _entry(record))
         return proof if with_record else Inclusion(index, path, note, None, proof.leaf)
 
-    def places(self, positions: Iterable[int]) -> tuple[Note | None, Mapping[int, Place]]:
+    def places(self, positions: Sequence[int]) -> tuple[Note | None, Mapping[int, Place]]:
         """The latest checkpoint, and where in its tree the records at these positions are; of those
         that it does not cover yet, nothing."""
         note = self._tree.latest()
         if note is None:
             return None, {}
         size = Checkpoint.parse(note.text).size
-        found: dict[int, Place] = {}
-        with self._tree.at_hand() as tree:
-            node = node_of(size, tree.read)
-            for position in positions:
-                index = tree.leaf_of(position)
-                if index is not None and index < size:
-                    found[position] = Place(index, tuple(inclusion_path(index, size, node)))
-        return note, found
+        leaves = self._tree.leaves_of(positions)
+        with self._tree.nodes(size) as found:
+            node = cache(found)  # as paths meet on their way up
+            return note, {
+                position: Place(index, tuple(inclusion_path(index, size, node)))
+                for position, index in leaves.items()
+                if index < size
+            }
 
     def consistency(self, old: int) -> Consistency:
         """That the log begins with its first `old` records. NotProvable."""
