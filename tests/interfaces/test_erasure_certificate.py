@@ -60,7 +60,7 @@ def test_it_says_what_was_erased_and_what_is_kept(made: tuple[bytes, bytes, Poli
     file, key, _ = made
     said = checked(file, key)
     assert (said["stage"], said["erased"]) == ("ERASED", ["contact"])
-    assert [kept["class"] for kept in said["kept"]] == ["identity"]
+    assert [kept["class"] for kept in said["kept"]] == ["identity", "payment"]
     assert said["counts"] == {"keys": 1, "values": 1, "search_terms": 0}
 
 

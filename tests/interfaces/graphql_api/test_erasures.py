@@ -24,6 +24,11 @@ def requested(bank: Served, customer: str, **said: Any) -> dict[str, Any]:
     )
 
 
+def holds(bank: Served, customer: str) -> list[dict[str, Any]]:
+    in_force: list[dict[str, Any]] = bank.ask(HOLDS, id=customer)["customer"]["legalHolds"]
+    return in_force
+
+
 def test_an_erasure_is_of_everything_unless_it_says_otherwise(bank: Served) -> None:
     erasure = requested(bank, active_customer(bank))["erasure"]
     assert erasure["stage"] == "REQUESTED"
@@ -76,10 +81,11 @@ def test_a_hold_stands_against_it_until_it_is_lifted(bank: Served) -> None:
     )
     held = bank.send("approveErasure", erasureId=erasure, approver="officer")
     assert held["code"] == "LEGAL_HOLD_IN_FORCE"
-    (hold,) = bank.ask(HOLDS, id=customer)["customer"]["legalHolds"]
+    wait_for(lambda: len(holds(bank, customer)) == 1)
+    (hold,) = holds(bank, customer)
     assert (hold["reasonCode"], hold["reviewOn"]) == ("LITIGATION", "2030-01-01")
     bank.send("liftLegalHold", customerId=customer, legalHoldId=hold["id"], reviewer="judge")
-    wait_for(lambda: bank.ask(HOLDS, id=customer)["customer"]["legalHolds"] == [])
+    wait_for(lambda: holds(bank, customer) == [])
 
 
 def test_a_request_may_be_declined(bank: Served) -> None:
