@@ -66,7 +66,7 @@ _SHOWN_AS: Final = {"RiskAlert": "FraudAlert"}
 
 # What a text may hold: no control characters but tab and line break, and nothing that is not
 # Unicode. Half a surrogate pair cannot be encoded, and U+0000 is in no PostgreSQL text.
-_NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Given = Mapping[str, Any]
 """An input object as GraphQL has coerced it. What was left out is missing, unless the schema has a

@@ -182,7 +182,7 @@ def test_what_was_malformed_leaves_its_command_id_free(bank: Served, account: st
     assert answer["receipt"]["replayed"] is False
 
 
-@pytest.mark.parametrize("text", ["\0", "\ud800", "a\x1bb", "x" * 1001])
+@pytest.mark.parametrize("text", ["\0", "\ud800", "a\x1bb", "a\x9b31m", "x" * 1001])
 def test_what_is_no_text_is_an_issue_and_not_a_defect(bank: Served, text: str) -> None:
     answer = bank.send(
         "registerCustomer", kind="PERSON", name=text, country="CZ", taxResidence="CZ"
