@@ -1,12 +1,13 @@
+import asyncio
 import hashlib
 import hmac
 import logging
 import struct
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -14,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from psycopg import sql
 
 from application.keystore import LocalKeystore, UnknownKey
 from application.vault import (
@@ -34,6 +36,7 @@ from application.vault import (
 from domain.aggregate import permanent_name
 from domain.personal import Personal, Retention, Unsealed, Whose, personal_fields
 from domain.value import value
+from projections.asking import AskingConnection, question
 
 KEYSTORE = LocalKeystore.in_memory()
 STREAM = UUID("6f1f2b0e-3e57-4bb8-a3f0-0c8f4d1f9a01")
@@ -674,10 +677,39 @@ def stored(database: str) -> tuple[Vault, Sealed]:
     return Vault(KEYSTORE, reader), sealed
 
 
-def test_values_in_the_tables_are_opened(stored: tuple[Vault, Sealed]) -> None:
+Opened = Callable[[Vault, list[PersonalRef]], Mapping[PersonalRef, str | None]]
+
+
+@pytest.fixture(params=["in a thread", "on the loop"])
+def opened(request: pytest.FixtureRequest, database: str) -> Opened:
+    """Both ways to open what is in the tables."""
+
+    async def on_the_loop(vault: Vault, refs: list[PersonalRef]) -> dict[PersonalRef, str | None]:
+        options = "-c role=ledgertwin_application"
+        connecting = AskingConnection.connect(database, autocommit=True, options=options)
+        async with await connecting as connection:
+
+            async def ask(query: LiteralString, given: Sequence[Sequence[Any]]) -> Any:
+                return await connection.ask(question(query.encode()), given)
+
+            found = await vault.open_by(ask, refs)
+        return {one: found[one].text if one in found else None for one in refs}
+
+    if request.param == "in a thread":
+        return lambda vault, refs: vault.open(refs)
+    return lambda vault, refs: asyncio.run(on_the_loop(vault, refs))
+
+
+def test_values_in_the_tables_are_opened(stored: tuple[Vault, Sealed], opened: Opened) -> None:
     vault, _ = stored
     there, missing = ref(version=2**40), ref("phone", version=2**40)
-    assert vault.open([there, missing]) == {there: TEXT, missing: None}
+    assert opened(vault, [there, missing]) == {there: TEXT, missing: None}
+
+
+def test_only_what_is_asked_for_is_opened(stored: tuple[Vault, Sealed], opened: Opened) -> None:
+    vault, _ = stored
+    other, there = ref("email", version=1), ref(version=2**40)
+    assert opened(vault, [other, there]) == {other: None, there: TEXT}
 
 
 def test_keys_in_the_tables_are_used(stored: tuple[Vault, Sealed]) -> None:
@@ -688,22 +720,31 @@ def test_keys_in_the_tables_are_used(stored: tuple[Vault, Sealed]) -> None:
 
 
 def test_what_a_key_erased_from_the_tables_sealed_is_read_no_more(
-    stored: tuple[Vault, Sealed], database: str
+    stored: tuple[Vault, Sealed], opened: Opened, database: str
 ) -> None:
     vault, _ = stored
     name, email = ref(version=2**40), ref("email", version=2**40)
-    assert vault.open([name, email]) == {name: TEXT, email: "anna@example.org"}
+    assert opened(vault, [name, email]) == {name: TEXT, email: "anna@example.org"}
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("DELETE FROM ledgertwin.vault_keys WHERE retention = 'contact'")
-    assert vault.open([name, email]) == {name: TEXT, email: None}
+    assert opened(vault, [name, email]) == {name: TEXT, email: None}
 
 
-def test_a_byte_changed_in_the_tables_is_found(stored: tuple[Vault, Sealed], database: str) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "ciphertext = set_byte(ciphertext, 40, 255 - get_byte(ciphertext, 40))",
+        "ciphertext = ''",
+        "nonce = substr(nonce, 1, 5)",
+        "nonce = nonce || ciphertext",
+    ],
+)
+def test_what_was_changed_in_the_tables_is_found(
+    stored: tuple[Vault, Sealed], opened: Opened, database: str, changed: LiteralString
+) -> None:
     vault, _ = stored
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(
-            "UPDATE ledgertwin.vault_values SET"
-            " ciphertext = set_byte(ciphertext, 40, 255 - get_byte(ciphertext, 40))"
-        )
-    with pytest.raises(VaultTampered):
-        vault.open([ref(version=2**40)])
+        update = sql.SQL("UPDATE ledgertwin.vault_values SET {}")
+        connection.execute(update.format(sql.SQL(changed)))
+    with pytest.raises(VaultTampered, match="'name'"):
+        opened(vault, [ref(version=2**40)])
