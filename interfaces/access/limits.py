@@ -10,8 +10,9 @@ The library `limits` does the same with an entry for each unit of cost and a thr
 """
 
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from threading import Lock
 from typing import Final
@@ -23,6 +24,10 @@ from interfaces.settings import Access, Settings
 _SLICES: Final = 600
 """What was asked for is counted by so many slices of a window: it takes no more memory however much
 is asked for. A window is up to a slice longer for it, a tenth of a second of a minute."""
+
+LISTENERS_MAX: Final = 1_000
+"""So many subscriptions may one client have at once, over all its connections: each keeps some
+memory for as long as it lasts."""
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -76,6 +81,7 @@ class Limits:
             for kind, limit in allowed.items()
         }
         self._counting = Lock()
+        self._listeners: Counter[str] = Counter()
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -120,6 +126,18 @@ class Limits:
         seconds = int(wait * slice_seconds) + 1
         said = (*headers, (b"retry-after", b"%d" % seconds))
         return Allowance(granted=False, headers=said, retry_after=seconds)
+
+    @contextmanager
+    def listening(self, caller: Caller) -> Iterator[bool]:
+        """Whether one subscription more may be begun, which goes on until the block ends."""
+        granted = not self._allowed or self._listeners[caller.client_id] < LISTENERS_MAX
+        self._listeners[caller.client_id] += granted
+        try:
+            yield granted
+        finally:
+            self._listeners[caller.client_id] -= granted
+            if not self._listeners[caller.client_id]:
+                del self._listeners[caller.client_id]
 
 
 class _Window:

@@ -48,6 +48,12 @@ _AGAIN: Final = frozenset({UNAVAILABLE_CODE, NotYetConsistent.code})
 ANSWERED_ONCE: Final = (OperationType.QUERY, OperationType.MUTATION)
 
 
+_TOO_MANY: Final = {
+    "message": "the client listens to too much at once",
+    "extensions": {"code": "TOO_MANY_OPERATIONS"},
+}
+
+
 class Refused(Exception):
     """A subscription that does not begin; `errors` are as clients see them."""
 
@@ -141,9 +147,12 @@ class Operations:
             head = await asyncio.to_thread(self._serving.system.log.head)
             if begin > head:
                 await subscription.refuse(BadUserInput("the log has not come to that position yet"))
-        listening = self.hub.listening(subscription.key, subscription, watch, begin)
-        async with listening as (channel, seen):
-            yield Listener(caller, channel, seen)
+        with self._serving.limits.listening(caller) as granted:
+            if not granted:
+                raise Refused([_TOO_MANY])
+            listening = self.hub.listening(subscription.key, subscription, watch, begin)
+            async with listening as (channel, seen):
+                yield Listener(caller, channel, seen)
 
     async def frames(self, listener: Listener) -> AsyncIterator[Frame]:
         """What the listener is to be sent, in order. What it reads of is on record by then."""

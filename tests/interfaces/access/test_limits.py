@@ -164,3 +164,21 @@ def test_where_nobody_is_known_nothing_is_limited() -> None:
     allowed = Limits.of(settings)
     allowances = [allowed.take(TELLER, Kind.READ, 100) for _ in range(3)]
     assert allowances == [Allowance(granted=True)] * 3
+
+
+def test_a_client_listens_to_so_much_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interfaces.access.limits.LISTENERS_MAX", 2)
+    allowed = limits(10)
+    with allowed.listening(TELLER) as first:
+        with allowed.listening(TELLER) as second, allowed.listening(TELLER) as third:
+            assert (first, second, third) == (True, True, False)
+        with allowed.listening(TELLER) as again, allowed.listening(ANALYST) as another:
+            assert (again, another) == (True, True)
+
+
+def test_where_nobody_is_known_anybody_listens_to_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("interfaces.access.limits.LISTENERS_MAX", 0)
+    with Limits({}).listening(ANYBODY) as granted:
+        assert granted

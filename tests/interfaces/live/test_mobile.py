@@ -1,17 +1,20 @@
 """The socket for apps, over a real one."""
 
+import json
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from websockets.sync.client import ClientConnection
 
 from interfaces.access.caller import Scope
 from tests.interfaces.access.guarded import Guarded
 from tests.interfaces.graphql_api.serving import Served, active_customer, eur, open_account
 from tests.interfaces.graphql_api.test_branches import Day
-from tests.interfaces.live.listening import Socket, opened
+from tests.interfaces.live.listening import PATIENCE, Socket, opened
 
 LOGIN = {
     "source": "mobile-app",
@@ -141,3 +144,28 @@ def test_an_app_may_report_what_it_may_not_read(guarded: Guarded) -> None:
         assert app.hear()["type"] == "taken"
         app.say(type="follow", id="2", customer=customer)
         assert app.hear()["errors"][0]["code"] == "FORBIDDEN"
+
+
+def test_an_app_listens_to_so_much_at_once_and_no_more_over_all_its_connections(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interfaces.access.limits.LISTENERS_MAX", 1)
+    client = guarded.client(Scope.READ)
+    said = {"authorization": f"Bearer {guarded.grant(client).json()['access_token']}"}
+    with greeted(guarded.bank.address, **said) as one, greeted(guarded.bank.address, **said) as two:
+        one.say(type="follow", id="1", alerts="MEDIUM")
+        two.say(type="follow", id="1", alerts="MEDIUM")
+        refused = _first_refused([one.connection, two.connection])
+    assert refused["errors"][0]["code"] == "TOO_MANY_OPERATIONS"
+
+
+def _first_refused(connections: list[ClientConnection]) -> dict[str, Any]:
+    """Which of the two came first, nobody knows."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for connection in connections:
+            with suppress(TimeoutError):
+                told: dict[str, Any] = json.loads(connection.recv(timeout=0.1))
+                if told["type"] == "refused":
+                    return told
+    raise TimeoutError
