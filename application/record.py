@@ -25,10 +25,6 @@ _VERSION_AND_LENGTH: Final = Struct(">QH")
 _POSITION: Final = Struct(">q")
 
 
-SealedValue = tuple[UUID, int, str, UUID, str]
-"""A personal value as a record commits to it: stream, version, field, subject, retention class."""
-
-
 class Record(NamedTuple):
     """One record as it is stored. `state` is the envelope, see `envelope`."""
 

@@ -470,15 +470,6 @@ class MemoryVaultReader:
         self._keys.update({key.whose: key for key in keys})
         self._values.update({row.ref: row for row in values})
 
-    def data_keys(
-        self, sealed: tuple[UUID, int, str, UUID, str]
-    ) -> tuple[UUID | None, UUID | None]:
-        """The key that a value's row names, and its subject's key: see EventLog.data_keys."""
-        stream_id, version, name, subject, retention = sealed
-        row = self._values.get(PersonalRef(stream_id=stream_id, version=version, field=name))
-        key = self._keys.get((subject, Retention(retention)))
-        return (row.dek_id if row else None, key.dek_id if key else None)
-
     def keys(self, whose: Sequence[Whose]) -> Sequence[VaultKey]:
         return [self._keys[one] for one in whose if one in self._keys]
 

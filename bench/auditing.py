@@ -1,12 +1,10 @@
 """How fast an auditor verifies a log, in its database and as an export, in one process and in all;
 how much memory that takes; and what a proof weighs, and how long it takes to make and to check."""
 
-import json
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,8 +30,9 @@ from application.verification import StoredLog
 from bench.findings import Figure, Findings, Group
 from bench.founding import found, log_at
 from bench.history import RECORDS_EACH, lengthen
-from bench.measuring import PROC, Measured, Work, alternate, median_rate
+from bench.measuring import Measured, alternate, median_rate
 from bench.place import Place
+from bench.programs import verified_by
 from bench.sizes import Sizes
 from interfaces.database import as_reader, as_sealer
 from interfaces.sealing import sealed_by
@@ -47,13 +46,6 @@ IN_ALL: Final = f"an export, {PROCESSES} processes"
 ONLINE_IN_ONE: Final = "the database, one process"
 ONLINE: Final = f"the database, {PROCESSES} processes"
 _PROOFS: Final = 1_000
-_ROOT: Final = Path(__file__).parents[1]
-_KIB_PER_MIB: Final = 1024
-_PAUSE: Final = 0.02
-
-
-class NotVerified(Exception):
-    """The log that was made does not verify: nothing that was measured on it means anything."""
 
 
 def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings:
@@ -80,14 +72,14 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
             exported_in = time.perf_counter() - began
         place.checkpoint()
         measured: Measured = {}
-        online = [sys.executable, "-m", "bench.online", as_reader(url), str(key)]
+        online = [sys.executable, "-m", "bench.online", as_reader(url), "--key", str(key)]
         contest = {
-            name: partial(place.measured, DATABASE, partial(_verified, command))
+            name: partial(place.measured, DATABASE, partial(verified_by, command))
             for name, command in (
                 (IN_ONE, [*_command(folder), "1"]),
                 (IN_ALL, [*_command(folder), str(PROCESSES)]),
-                (ONLINE_IN_ONE, [*online, "1"]),
-                (ONLINE, [*online, str(PROCESSES)]),
+                (ONLINE_IN_ONE, [*online, "--processes", "1"]),
+                (ONLINE, [*online, "--processes", str(PROCESSES)]),
             )
         }
         alternate(contest, sizes.rounds, measured, tell)
@@ -116,40 +108,6 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
         figures=tuple(Figure(name=n, value=v, unit=u) for n, (v, u) in figures.items()),
         notes=(f"memory and proofs: of a log of {checkpoint.size} records",),
     )
-
-
-def _verified(command: Sequence[str]) -> Work:
-    """By a program, as an auditor has it. Its start is part of it, unless it says how long it took;
-    its memory is what it and the processes that it begins take together, when each takes most. What
-    the system says of a process that has ended counts what its parent had when it began, so they
-    are asked meanwhile."""
-    most: dict[int, int] = {}
-    began = time.perf_counter()
-    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 -- our own program
-        while process.poll() is None:
-            for pid, peak in _peaks(process.pid):
-                most[pid] = max(peak, most.get(pid, 0))
-            time.sleep(_PAUSE)
-        assert process.stdout is not None
-        answer = process.stdout.read()
-    seconds = time.perf_counter() - began
-    if process.returncode:
-        raise NotVerified(answer)
-    told = json.loads(answer)
-    mib = sum(most.values()) / _KIB_PER_MIB
-    return Work(done=told["records"], seconds=told.get("seconds", seconds), note={"mib": mib})
-
-
-def _peaks(pid: int) -> Iterator[tuple[int, int]]:
-    """Of a process and those that it has begun: the most memory that each has had, in KiB."""
-    try:
-        status = (PROC / str(pid) / "status").read_text()
-        children = (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-        return
-    yield from ((pid, int(line.split()[1])) for line in status.splitlines() if "VmHWM:" in line)
-    for child in children:
-        yield from _peaks(int(child))
 
 
 def _command(folder: Path) -> list[str]:

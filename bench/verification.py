@@ -1,5 +1,7 @@
-"""How fast a log is verified, beside nothing but reading its records and hashing each."""
+"""How fast a log is verified, by as many processes as there are processors, beside nothing but
+reading its records and hashing each."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +13,13 @@ from typing import Final
 
 from application.event_log import EventLog, RawRecord
 from application.proof.source import BUNDLE
-from application.proof.walk import verify
-from application.verification import StoredLog
 from bench.apart import Orders, apart
 from bench.findings import Figure, Findings, Group
 from bench.founding import found, log_at
 from bench.history import RECORDS_EACH, lengthen
-from bench.measuring import Measured, Work, alternate, fastest, median_rate, ratio
+from bench.measuring import Contest, Measured, Work, alternate, fastest, median_rate, ratio
 from bench.place import Place
+from bench.programs import verified_by
 from bench.sizes import Sizes
 from interfaces.database import as_reader
 
@@ -37,10 +38,14 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
             lengthen(url, log, accounts, (sizes.verified_records - log.head()) // RECORDS_EACH)
         place.checkpoint()
         measured: Measured = {}
-        with apart(_serve, url, place.home) as auditor:
-            contest = {
-                name: partial(place.measured, DATABASE, partial(auditor.order, name))
-                for name in (VERIFIED, *LIMITS)
+        command = [sys.executable, "-m", "bench.online", as_reader(url)]
+        with apart(_serve, url, place.home) as reader:
+            contest: Contest = {
+                VERIFIED: partial(place.measured, DATABASE, partial(verified_by, command)),
+                **{
+                    name: partial(place.measured, DATABASE, partial(reader.order, name))
+                    for name in LIMITS
+                },
             }
             alternate(contest, sizes.rounds, measured, tell)
     limit = fastest(measured, LIMITS)
@@ -59,7 +64,6 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
 
 def _serve(orders: Orders[str, Work | str], url: str, home: Path) -> None:
     ways: dict[str, Callable[[EventLog], int]] = {
-        VERIFIED: lambda _: _verified(url),
         LIMITS[0]: lambda log: sum(map(_hashed, _pages(log))),
         LIMITS[1]: lambda log: sum(map(_hashed, _read_ahead(log))),
     }
@@ -70,11 +74,6 @@ def _serve(orders: Orders[str, Work | str], url: str, home: Path) -> None:
             done = ways[name](log)
             seconds = time.perf_counter() - start
             orders.answer(Work(done=done, seconds=seconds, cpu_seconds=time.process_time() - cpu))
-
-
-def _verified(url: str) -> int:
-    with StoredLog(as_reader(url)) as log:
-        return verify(log, None).records
 
 
 def _pages(log: EventLog) -> Iterator[Sequence[RawRecord]]:

@@ -19,7 +19,6 @@ from application.record import (
     NO_HEAD,
     BatchHead,
     Record,
-    SealedValue,
     batch_head,
     record_hash,
 )
@@ -255,11 +254,6 @@ class EventLog:
     def snapshots(self) -> Iterator[StoredSnapshot]:
         """Every snapshot there is, as stored."""
         return iter(())
-
-    def data_keys(self, values: Sequence[SealedValue]) -> Sequence[tuple[UUID | None, UUID | None]]:
-        """For each sealed value the key that its row in the vault names, and the key that there is
-        for its subject and retention class; None for a row that is not there."""
-        return [self._vault_rows.data_keys(value) for value in values]
 
     def read(self, after: int, limit: int) -> Batch:
         """The next events of aggregates after a position, decoded, up to `limit` records."""

@@ -51,7 +51,7 @@ from application.event_log.log import (
     followed,
     pairs_written,
 )
-from application.record import BatchHead, SealedValue
+from application.record import BatchHead
 from application.risk_models import PostgresRiskModels, RiskModels
 from application.vault import PostgresVaultReader, VaultReader
 
@@ -285,16 +285,6 @@ class PostgresLog(EventLog):
                 name, _, state = _unsealed(self._snapshot_key, *place, sealed).partition(b"\n")
                 aggregate = name.decode(errors="replace")
                 yield StoredSnapshot(*place, fingerprint, aggregate, state)
-
-    def data_keys(self, values: Sequence[SealedValue]) -> Sequence[tuple[UUID | None, UUID | None]]:
-        return self._rows(
-            "SELECT v.dek_id, k.dek_id FROM unnest(%s::uuid[], %s::bigint[], %s::text[],"
-            " %s::uuid[], %s::text[]) WITH ORDINALITY"
-            " AS w (stream_id, version, field, subject, retention, place)"
-            " LEFT JOIN ledgertwin.vault_values AS v USING (stream_id, version, field)"
-            " LEFT JOIN ledgertwin.vault_keys AS k USING (subject, retention) ORDER BY w.place",
-            tuple(_columns(values, 5)),
-        )
 
     def wait(self, after: int, timeout: float) -> None:
         """Woken by the notification of an append; looks by itself when none has come for long."""

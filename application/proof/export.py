@@ -105,8 +105,11 @@ class Export:
         yield Part(self.size, self.size, self.size - 1, (), self.size)
 
     def records(self, part: Part) -> Sequence[Row]:
-        """The rest of the bundle that it begins in. ExportUnreadable."""
+        """The rest of the bundle that it begins in; of the last part, the next one.
+        ExportUnreadable."""
         number, offset = divmod(part.begin, BUNDLE)
+        if not part.runs:
+            number, offset = -(-part.begin // BUNDLE), 0
         return [(part.begin + n, *entry) for n, entry in enumerate(self._bundle(number)[offset:])]
 
     def everything(self) -> Iterator[Row]:
