@@ -1,5 +1,6 @@
 """What would be if: commands simulated over HTTP, and what then really happens."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -7,7 +8,13 @@ import pytest
 
 from interfaces.access.caller import Scope
 from tests.interfaces.access.guarded import Guarded
-from tests.interfaces.graphql_api.serving import Served, active_customer, eur, open_account
+from tests.interfaces.graphql_api.serving import (
+    Served,
+    active_customer,
+    agreeing,
+    eur,
+    open_account,
+)
 
 CUSTOMER = """
     version status country segment kycTier email
@@ -286,6 +293,40 @@ def test_a_personal_value_would_be_what_was_given(
 
 
 # --- what it leaves -------------------------------------------------------------------------------
+
+
+def test_what_would_be_said_of_payments_tells_whom_a_customer_would_deal_with(
+    bank: Served, customer: str, account: str
+) -> None:
+    document = """query ($id: ID!, $commands: [SimulatedCommand!]!) { customer(id: $id) {
+        simulate(commands: $commands) { customer {
+            accounts { account { transactions(first: 1) { edges { node { reference } } } } }
+            relationships(first: 5) { edges { node { kind name count } } }
+        } }
+    } }"""
+    said = {"counterparty": "Fairview Homes", "reference": "rent", "kind": "PAYMENT"}
+    agreeing(bank, customer)
+    then = datetime.now(UTC)
+    paid = [
+        asked(
+            "creditAccount",
+            accountId=account,
+            amount=eur("1.00"),
+            **said,
+            meta={
+                "commandId": str(uuid4()),
+                "effectiveAt": f"{then + timedelta(days=n):%FT%TZ}",
+            },
+        )
+        for n in (0, 31, 62)
+    ]
+
+    found = bank.ask(document, id=customer, commands=paid)["customer"]["simulate"]["customer"]
+
+    (held,) = found["accounts"]
+    assert held["account"]["transactions"]["edges"][0]["node"] == {"reference": "rent"}
+    (with_whom,) = found["relationships"]["edges"]
+    assert with_whom["node"] == {"kind": "COUNTERPARTY", "name": "Fairview Homes", "count": 3}
 
 
 def test_nothing_is_recorded(bank: Served, customer: str, account: str) -> None:
