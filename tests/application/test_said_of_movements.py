@@ -13,10 +13,10 @@ from application.codec import Codec
 from application.commands import Accepted
 from application.event_log import EventLog, StoredRecord, open_log
 from application.record import GENESIS, envelope
-from application.vault import Vault, Whose
+from application.vault import Vault
 from domain.account import HolderRole, HoldPlaced, MoneyDebited, MovementKind
 from domain.holding import AddHolder
-from domain.personal import Retention, Unsealed
+from domain.personal import Retention, Unsealed, Whose
 from domain.transfer import Transfer
 from interfaces.cli.history import as_json_of, told_of
 from interfaces.system import bank_codec
