@@ -260,6 +260,10 @@ class _Heads:
                 yield from self._part(end)
         yield from self.rest()
         if self._grown is None:
+            behind = self._log.first_behind(self._position)
+            if behind is not None:
+                said = "no batch head says that it was written"
+                raise Problem(Kind.UNACCOUNTED, said, self._leaf, at=behind)
             kind = Kind.TAIL_TRUNCATED if self._cut > self._leaf else Kind.TREE_BROKEN
             raise self._not_grown(kind)
         yield Part(
