@@ -138,7 +138,8 @@ def sealing(url: str, settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def followed(url: str) -> Iterator[None]:
-    """Read models that are kept up to date, until the block ends."""
+    """Read models that are kept up to date, until the block ends: they are there when it begins."""
+    catch_up(url)
     stop = threading.Event()
     log = open_log(bank_codec(), url=url)
     runner = Runner(as_application(url), log, PROJECTIONS, unavailable=(LogUnavailable,))

@@ -165,7 +165,6 @@ def test_a_read_that_waits_in_vain_says_how_far_the_read_models_are(
 ) -> None:
     with served(database, tmp_path) as bank:
         with followed(database):
-            in_time(lambda: bank.ask("{ customers(first: 1) { meta { position } } }"))
             customer = active_customer(bank)
         sent = bank.send(
             "updateContact",
