@@ -120,7 +120,7 @@ def test_what_the_bank_knows_of_somebody_is_not_given_away_by(
     guarded: Guarded,
     customer: str,
     scopes: tuple[Scope, ...],
-    query: dict[str, str],
+    query: dict[str, Any],
     refused: tuple[int, str],
 ) -> None:
     reader = guarded.as_somebody_with(*scopes)
