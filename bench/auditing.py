@@ -1,32 +1,19 @@
-"""How fast an auditor verifies a log, in its database and as an export, in one process and in all;
-how much memory that takes; and what a proof weighs, and how long it takes to make and to check."""
+"""How fast an auditor verifies a log, in its database and as an export, in one process and in all,
+and how much memory that takes."""
 
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from random import Random
-from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from psycopg_pool import ConnectionPool
 
 from application.exporting import export
-from application.proof.merkle import (
-    HASH_BYTES,
-    check_consistency,
-    check_inclusion,
-    consistency_path,
-    inclusion_path,
-    root_of,
-)
-from application.proof.note import Checkpoint
-from application.proof.tiles import node_of
 from application.sealing import Sealer, Signer
-from application.verification import StoredLog
 from bench.findings import Figure, Findings, Group
 from bench.founding import found, log_at
 from bench.history import RECORDS_EACH, lengthen
@@ -45,7 +32,6 @@ IN_ONE: Final = "an export, one process"
 IN_ALL: Final = f"an export, {PROCESSES} processes"
 ONLINE_IN_ONE: Final = "the database, one process"
 ONLINE: Final = f"the database, {PROCESSES} processes"
-_PROOFS: Final = 1_000
 
 
 def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings:
@@ -83,8 +69,6 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
             )
         }
         alternate(contest, sizes.rounds, measured, tell)
-        tell("proving")
-        proofs = _proofs(url, checkpoint)
     weight = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     figures = {
         "to seal a million records": (1e6 * sealed_in / checkpoint.size, "s"),
@@ -101,46 +85,13 @@ def measure(place: Place, sizes: Sizes, tell: Callable[[str], None]) -> Findings
             )
             for name, rounds in measured.items()
         },
-        **proofs,
     }
     return Findings(
         groups=(Group(title="Auditing", unit="records", measured=measured),),
         figures=tuple(Figure(name=n, value=v, unit=u) for n, (v, u) in figures.items()),
-        notes=(f"memory and proofs: of a log of {checkpoint.size} records",),
+        notes=(f"memory: of a log of {checkpoint.size} records",),
     )
 
 
 def _command(folder: Path) -> list[str]:
     return [sys.executable, "-m", "application.proof", str(folder), "--json", "--processes"]
-
-
-def _proofs(url: str, checkpoint: Checkpoint) -> Mapping[str, tuple[float, str]]:
-    """Each made from tiles that nothing has read before, as by a server that keeps none."""
-    random, size, root = Random(6), checkpoint.size, checkpoint.root
-    taken: dict[str, list[float]] = {"made": [], "checked": [], "steps": [], "kept": []}
-    with StoredLog(as_reader(url)) as log:
-        for index in (random.randrange(size) for _ in range(_PROOFS)):
-            node = node_of(size, log.tile)
-            leaf = node(0, index)
-            node = node_of(size, log.tile)
-            path = _timed(taken["made"], partial(inclusion_path, index, size, node))
-            _timed(taken["checked"], partial(check_inclusion, leaf, index, size, path, root))
-            taken["steps"].append(len(path))
-            first = index + 1
-            before = consistency_path(first, size, node)
-            kept = root_of(0, first, node)
-            check_consistency(first, kept, size, root, before)
-            taken["kept"].append(len(before))
-    return {
-        "a proof of inclusion": (max(taken["steps"]) * HASH_BYTES, "bytes"),
-        "to make a proof of inclusion": (median(taken["made"]) * 1e6, "us"),
-        "to check a proof of inclusion": (median(taken["checked"]) * 1e6, "us"),
-        "a proof of consistency, at most": (max(taken["kept"]) * HASH_BYTES, "bytes"),
-    }
-
-
-def _timed(taken: list[float], work: Callable[[], Any]) -> Any:
-    began = time.perf_counter()
-    done = work()
-    taken.append(time.perf_counter() - began)
-    return done

@@ -102,6 +102,11 @@ def test_a_run_is_drawn(run: Run, tmp_path: Path) -> None:
     assert len(drawing) > 50
 
 
+def test_no_two_parts_say_the_same_name_of_different_numbers(run: Run) -> None:
+    figures = [(f.name, f.unit) for part in run.parts.values() for f in part.findings.figures]
+    assert len(set(figures)) == len(figures)
+
+
 def test_a_run_compared_with_itself_is_the_same(run: Run) -> None:
     ratios = comparison(run, run).columns[3]
     assert set(ratios.cells) == {"1.00"}
