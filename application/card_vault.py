@@ -91,6 +91,10 @@ class NumberUnknown(CardVaultError):
     """The vault has no number for that token: whoever issued the card keeps it elsewhere."""
 
 
+class NumberErased(CardVaultError):
+    """What was taken in for that command was erased with the card's holder: it stays away."""
+
+
 class NumbersExhausted(CardVaultError):
     """Hardly a number is free that begins with this BIN."""
 
@@ -116,7 +120,8 @@ class CardVault:
     ) -> Tokenized:
         """A token for a number that was given, for the command `made_by`: the same for its retry.
 
-        Raises NumberTaken, or TakenInOtherwise if the command came with another number or expiry.
+        Raises NumberTaken, TakenInOtherwise if the command came with another number or expiry, or
+        NumberErased. A number that was erased may be taken in again, for another card.
         """
         bin_, last4, brand = number.bin(bin_digits), number.last4, number.brand.name
         with number.used() as digits:
@@ -126,6 +131,7 @@ class CardVault:
                 if known != (fingerprint, expiry.last_day, bin_):
                     raise TakenInOtherwise("the command was sent before with another number")
                 return self._tokenized(made_by)
+            self._require_not_erased(made_by)
             shown = Tokenized(token=new_token(), brand=brand, bin=bin_, last4=last4, expiry=expiry)
             if not self._write(digits, fingerprint, shown, made_by):
                 self._free(fingerprint)
@@ -139,7 +145,7 @@ class CardVault:
         """A token for a new number that begins with the BIN; the same for the command's retry.
 
         Raises MalformedSecret if that is no BIN, TakenInOtherwise if the command was for another
-        BIN or expiry, and NumbersExhausted.
+        BIN or expiry, NumberErased, and NumbersExhausted.
         """
         for _ in range(_TRIES):
             known = self._made_by(made_by)
@@ -294,6 +300,11 @@ class CardVault:
         """Let the number go if it was taken in for a card that was never issued."""
         with self._connect() as connection:
             connection.execute("SELECT ledgertwin.release_card_number(%s)", [fingerprint])
+
+    def _require_not_erased(self, made_by: UUID) -> None:
+        erased = "SELECT made_by FROM ledgertwin.emptied_cards WHERE made_by = %s"
+        if self._row(erased, made_by) is not None:
+            raise NumberErased("what was taken in for that command was erased")
 
     def _made_by(self, made_by: UUID) -> tuple[bytes, date, str] | None:
         """Fingerprint, last day and BIN of what was taken in for that command."""

@@ -26,6 +26,16 @@ from domain.value import value
 PURGED_AT_ONCE: Final = 1_000
 REWRAPPED_AT_ONCE: Final = 500
 
+_PRESENT: Final = """
+    SELECT dek_id FROM ledgertwin.vault_keys WHERE dek_id = ANY(%(gone)s)
+    UNION
+    SELECT e.originator_id FROM ledgertwin.bank_events AS e
+    CROSS JOIN LATERAL (SELECT (convert_from(e.state, 'UTF8')::json ->> 'by')::uuid) AS made (by)
+    WHERE e.originator_id = ANY(%(gone)s) AND e.topic IN ('card.issued.v1', 'card.pin_set.v1')
+        AND (EXISTS (SELECT FROM ledgertwin.card_vault AS v WHERE v.made_by = made.by)
+            OR EXISTS (SELECT FROM ledgertwin.card_pins AS p WHERE p.made_by = made.by))
+"""
+
 Connect = Callable[[], AbstractContextManager[Connection[Any]]]
 
 
@@ -38,13 +48,22 @@ class Destroyed:
     terms: int
 
 
+@value
+class Undone:
+    """All that an erasure has ever destroyed. `cards` are those that the card vault has forgotten:
+    their numbers, and what their PINs were verified with."""
+
+    keys: Sequence[Destroyed]
+    cards: Sequence[UUID]
+
+
 class Eraser:
     """Destroys what an erasure is about. `connect` lends connections in the application's role."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
 
-    def destroy(self, erasure_id: UUID) -> Sequence[Destroyed]:
+    def destroy(self, erasure_id: UUID) -> Undone:
         """Destroy the keys, and what they had sealed, of an erasure that the log has as started; of
         one that has ended, what of it has come back. All that it has ever destroyed is returned."""
         with self._connect() as connection:
@@ -57,7 +76,12 @@ class Eraser:
                 " WHERE erasure_id = %s ORDER BY retention, dek_id",
                 [erasure_id],
             ).fetchall()
-        return [
+            cards = connection.execute(
+                "SELECT DISTINCT card_id FROM ledgertwin.emptied_cards"
+                " WHERE erasure_id = %s ORDER BY card_id",
+                [erasure_id],
+            ).fetchall()
+        keys = [
             Destroyed(
                 key=DestroyedKey(dek=dek_id, retention=Retention(retention)),
                 values=values,
@@ -65,13 +89,13 @@ class Eraser:
             )
             for dek_id, retention, values, terms in rows
         ]
+        return Undone(keys=keys, cards=[card_id for (card_id,) in cards])
 
-    def present(self, deks: Iterable[UUID]) -> frozenset[UUID]:
-        """Those of these keys that are there, though they were destroyed: a backup brought them."""
+    def present(self, gone: Iterable[UUID]) -> frozenset[UUID]:
+        """Those of these keys, and of these cards, that are there though they were destroyed: a
+        backup brought them."""
         with self._connect() as connection:
-            rows = connection.execute(
-                "SELECT dek_id FROM ledgertwin.vault_keys WHERE dek_id = ANY(%s)", [list(deks)]
-            ).fetchall()
+            rows = connection.execute(_PRESENT, {"gone": list(gone)}).fetchall()
         return frozenset(row[0] for row in rows)
 
     def _purged(self, erasure_id: UUID) -> int:

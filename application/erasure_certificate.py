@@ -5,7 +5,8 @@
                  its names in order, without spaces, in UTF-8; `key` is the raw public key
     certificate  "format", "erasure", "subject" (the pseudonym by which the log knows the customer),
                  "stage", "erased" and "kept" (classes; of these the ground and the last day),
-                 "keys" (id, class and commitment of each data key that was destroyed), "counts",
+                 "keys" (id, class and commitment of each data key that was destroyed), "cards"
+                 (ids of those that the card vault has forgotten), "counts",
                  "records" (position and name of each record that says so), "proofs" (of each of
                  these a C2SP tlog-proof; the record stands in it, or its hash alone where it names
                  who works for the bank), "says" and "does_not_say"
@@ -44,8 +45,9 @@ PURPOSE: Final = "erasure certificate"
 
 SAYS: Final = (
     "These records are in the bank's log, and the data keys that they name are destroyed in the "
-    "bank's database, with all that was sealed under them. Once the stage is FINAL, every "
-    "key-encryption key that had ever wrapped them is destroyed as well."
+    "bank's database, with all that was sealed under them; of the cards that they name, the card "
+    "vault has neither number nor PIN any more. Once the stage is FINAL, every key-encryption key "
+    "that had ever wrapped any of them is destroyed as well."
 )
 DOES_NOT_SAY: Final = (
     "Nobody can prove that a key was never copied, or that a value was never written down "
@@ -76,6 +78,7 @@ def certificate(log: EventLog, prover: Prover, custodian: Custodian, erasure_id:
     erasure = Erasure().after(events)
     destroyed = [event for event in events if isinstance(event, SubjectErased)]
     keys = [key for event in destroyed for key in event.keys]
+    cards = [card_id for event in destroyed for card_id in event.cards or ()]
     made = [record for key in keys for record in log.stream(key.dek)]
     said = {
         "format": FORMAT,
@@ -92,8 +95,10 @@ def certificate(log: EventLog, prover: Prover, custodian: Custodian, erasure_id:
             for kept in erasure.kept
         ],
         "keys": [_key(log, key) for key in keys],
+        "cards": [str(card_id) for card_id in cards],
         "counts": {
             "keys": len(keys),
+            "cards": len(cards),
             "values": sum(event.values for event in destroyed),
             "search_terms": sum(event.terms for event in destroyed),
         },

@@ -335,6 +335,14 @@ class CardDetokenized:
     scope: DetokenizeScope
 
 
+@recorded_as("card.number_erased.v1")
+class CardNumberErased:
+    """The card vault has forgotten the card, as its holder was erased: its number, and what its PIN
+    was verified with. A card that has not ended ends with it."""
+
+    erasure_id: UUID
+
+
 @recorded_as("card.token_requested.v1")
 class CardTokenRequested:
     """A wallet asks for a token; with `second_factor` its holder has to confirm that."""
@@ -391,6 +399,7 @@ CardEvent = (
     | PinUnblocked
     | CardCodeChecked
     | CardDetokenized
+    | CardNumberErased
     | CardTokenRequested
     | CardTokenConfirmed
     | CardTokenActivated
@@ -660,6 +669,11 @@ class CardDetailsMalformed(Refusal):
     message = "a card has a token, a BIN of 6 or 8 digits, and 4 last digits"
 
 
+class CardNumberIsErased(Refusal):
+    code = "CARD_NUMBER_ERASED"
+    message = "the card's number was erased with its holder: nobody can show it any more"
+
+
 class SpendControlMalformed(Refusal):
     code = "SPEND_CONTROL_MALFORMED"
     message = "the spend control makes no sense"
@@ -746,6 +760,7 @@ class Card(Aggregate[CardCommand, CardEvent]):
     blocked: bool = False
     expired: bool = False
     closed: bool = False
+    number_erased: bool = False
     spend_controls: Mapping[UUID, SpendControl] = field(default_factory=dict)
     pvv_ref: UUID | None = None
     pin_tries: int = 0
@@ -862,6 +877,8 @@ class Card(Aggregate[CardCommand, CardEvent]):
             case DetokenizeCard(reason=reason, scope=scope):
                 if self.status is None:
                     raise NotFound
+                if self.number_erased:
+                    raise CardNumberIsErased
                 if not reason.strip():
                     raise DetokenizingUnexplained
                 _refuse_numbers(reason)
@@ -961,6 +978,10 @@ class Card(Aggregate[CardCommand, CardEvent]):
                 return changed(self, pin_tries=0, pin_blocked=False)
             case CardCodeChecked() | CardDetokenized():
                 return self
+            case CardNumberErased():
+                return changed(
+                    self, number_erased=True, pvv_ref=None, pin_tries=0, pin_blocked=False
+                )
             case CardTokenRequested():
                 token = requested_token(event)
                 return changed(self, wallet_tokens={**self.wallet_tokens, token.token_id: token})
@@ -976,6 +997,15 @@ class Card(Aggregate[CardCommand, CardEvent]):
                 assert_never(event)
 
     # What commands over several streams ask of one card.
+
+    def erase_number(self, erasure_id: UUID, on: date) -> list[CardEvent]:
+        """The card vault has forgotten it: nobody can pay with a number that nobody recognises."""
+        if self.status is None:
+            raise NotFound
+        erased = CardNumberErased(erasure_id=erasure_id)
+        if self.closed or self.expired:
+            return [erased]
+        return [CardClosed(reason=CardEndReason.ISSUER_REQUEST, on=on), erased]
 
     def require_new(self) -> None:
         if self.status is not None:

@@ -16,6 +16,7 @@ from typing import Final, Self, assert_never, get_args
 from uuid import UUID
 
 from domain.aggregate import Aggregate, command, recorded_as
+from domain.card import Card, CardEvent
 from domain.customer import Customer, CustomerErased
 from domain.decision import Decision, History, deciding
 from domain.personal import Retention
@@ -90,13 +91,15 @@ class ErasureStarted:
 @recorded_as("erasure.subject_erased.v1")
 class SubjectErased:
     """`values` and `terms` count what the vault and the blind indexes held. `wrapped_under` are the
-    key-encryption keys that there were: with any of them, a backup could still be opened."""
+    key-encryption keys that there were: with any of them, a backup could still be opened. `cards`
+    are those that the card vault has forgotten, numbers and PINs; None if it knew of none."""
 
     customer_id: UUID
     keys: tuple[DestroyedKey, ...]
     values: int
     terms: int
     wrapped_under: tuple[str, ...]
+    cards: tuple[UUID, ...] | None = None
 
 
 @recorded_as("erasure.final.v1")
@@ -160,6 +163,7 @@ class RecordErased:
     values: int
     terms: int
     wrapped_under: tuple[str, ...]
+    cards: tuple[UUID, ...] = ()
 
 
 @command("erasure.finalise")
@@ -390,7 +394,7 @@ def what_may_go(
 
 def _whose(command: RecordErased, history: History) -> Iterable[UUID]:
     customer_id = history.state(Erasure, command.erasure_id).customer_id
-    return [] if customer_id is None else [customer_id]
+    return [*command.cards] if customer_id is None else [customer_id, *command.cards]
 
 
 @deciding(RecordErased, _whose, erasure_id=Erasure)
@@ -401,6 +405,7 @@ def record_erased(command: RecordErased, history: History) -> Decision:
     if erasure.stage is not ErasureStage.STARTED:
         raise ErasureNotStarted(stage=erasure.stage)
     assert erasure.customer_id is not None
+    assert erasure.started_on is not None
     erased = SubjectErased(
         customer_id=erasure.customer_id,
         keys=command.keys,
@@ -408,10 +413,15 @@ def record_erased(command: RecordErased, history: History) -> Decision:
         terms=command.terms,
         # What an earlier part could be opened with is still waited for.
         wrapped_under=tuple(dict.fromkeys((*erasure.wrapped_under, *command.wrapped_under))),
+        cards=command.cards or None,
     )
     of_customer = CustomerErased(erasure_id=command.erasure_id, classes=erasure.under_way)
-    events: list[tuple[UUID, Sequence[ErasureEvent | CustomerErased]]]
+    events: list[tuple[UUID, Sequence[ErasureEvent | CustomerErased | CardEvent]]]
     events = [(command.erasure_id, [erased])]
+    for card_id in command.cards:
+        card = history.state(Card, card_id)
+        if not card.number_erased:
+            events.append((card_id, card.erase_number(command.erasure_id, erasure.started_on)))
     if history.state(Customer, erasure.customer_id).stage is not None:
         events.append((erasure.customer_id, [of_customer]))
     return events

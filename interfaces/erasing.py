@@ -34,7 +34,7 @@ from domain.erasure import (
     SubjectErased,
     what_may_go,
 )
-from domain.personal import Whose
+from domain.personal import Retention, Whose
 from domain.retention import RETENTION_POLICY_ID, RetentionPolicy
 from interfaces.database import as_application
 from interfaces.instruction import Instruction, carry_out
@@ -47,6 +47,9 @@ ACTOR: Final = "erasures"
 LOOK_SECONDS: Final = 1.0
 STRETCH: Final = 10_000
 """So many positions are looked through at once."""
+
+CARDS_GO_WITH: Final = Retention.PAYMENT
+"""The class with which the card vault forgets somebody's cards; as ledgertwin.destroy_keys does."""
 
 TOPICS: Final = frozenset(map(permanent_name, Erasure.events))
 
@@ -63,7 +66,7 @@ class Erasing:
         self._erasures: dict[UUID, Erasure] = {}
         self._versions: dict[UUID, int] = {}
         self._destroyed: dict[UUID, UUID] = {}
-        """Data keys that are gone, and by which erasure."""
+        """Data keys, and cards in the card vault, that are gone: by which erasure."""
         self._begun = False
         self._looked_on: date | None = None
 
@@ -100,17 +103,18 @@ class Erasing:
             self._erasures[record.stream_id] = before.evolve(event)
             self._versions[record.stream_id] = record.version
             if isinstance(event, SubjectErased):
-                self._destroyed |= dict.fromkeys((key.dek for key in event.keys), record.stream_id)
+                gone = (*(key.dek for key in event.keys), *(event.cards or ()))
+                self._destroyed |= dict.fromkeys(gone, record.stream_id)
                 self._system.vault.drop(_whose(event))
         more = beyond > self._position
         self._position = beyond
         return more
 
     def _destroy_what_came_back(self) -> None:
-        """A part of a backup may hold keys that the log knows to be destroyed."""
+        """A part of a backup may hold keys, or cards, that the log knows to be destroyed."""
         present = self._eraser.present(self._destroyed)
         for erasure_id in {self._destroyed[dek] for dek in present}:
-            logger.warning("keys of erasure %s had come back with a backup", erasure_id)
+            logger.warning("what erasure %s destroyed had come back with a backup", erasure_id)
             self._eraser.destroy(erasure_id)
 
     async def _repeat_what_was_undone(self) -> None:
@@ -151,11 +155,8 @@ class Erasing:
         )
         held = self._system.keystore.held()
         # Of an erasure in several parts, each says what is new.
-        destroyed = [
-            each
-            for each in self._eraser.destroy(erasure_id)
-            if each.key.retention in erasure.under_way
-        ]
+        undone = self._eraser.destroy(erasure_id)
+        destroyed = [each for each in undone.keys if each.key.retention in erasure.under_way]
         self._system.vault.drop((erasure.customer_id, each) for each in erasure.under_way)
         return RecordErased(
             erasure_id=erasure_id,
@@ -163,6 +164,7 @@ class Erasing:
             values=sum(each.values for each in destroyed),
             terms=sum(each.terms for each in destroyed),
             wrapped_under=tuple(dict.fromkeys((*held, *self._system.keystore.held()))),
+            cards=tuple(undone.cards) if CARDS_GO_WITH in erasure.under_way else (),
         )
 
     async def _finalise(self, erasure_id: UUID, erasure: Erasure) -> int:

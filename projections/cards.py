@@ -16,6 +16,7 @@ from domain.card import (
     CardExpired,
     CardFrozen,
     CardIssued,
+    CardNumberErased,
     CardReplaced,
     CardSpendControlRemoved,
     CardSpendControlSet,
@@ -162,6 +163,8 @@ def _changes(  # noqa: C901, PLR0911, PLR0912 -- one flat match over every event
             return {"pin_tries": 0}
         case PinBlocked():
             return {"pin_status": PinStatus.BLOCKED}
+        case CardNumberErased():
+            return {"pin_status": PinStatus.NOT_SET, "pin_tries": 0}
         case PinUnblocked():
             return {"pin_status": PinStatus.OK, "pin_tries": 0}
         case CardTokenRequested():

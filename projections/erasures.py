@@ -24,7 +24,8 @@ from projections.projection import Document, Key
 
 @value
 class ErasureRow:
-    """`erased` are the classes whose keys are destroyed, by `keys`; `kept` those that the law has
+    """`erased` are the classes whose keys are destroyed, by `keys`; `cards` those that the
+    card vault has forgotten; `kept` those that the law has
     the bank keep, until when. `position` is where it was requested and never changes."""
 
     erasure_id: UUID
@@ -36,6 +37,7 @@ class ErasureRow:
     erased: tuple[Retention, ...]
     kept: tuple[KeptClass, ...]
     keys: tuple[DestroyedKey, ...]
+    cards: tuple[UUID, ...]
     values: int
     terms: int
     wrapped_under: tuple[str, ...]
@@ -86,6 +88,7 @@ def _requested(event: ErasureRequested, recorded: Recorded) -> ErasureRow:
         erased=(),
         kept=(),
         keys=(),
+        cards=(),
         values=0,
         terms=0,
         wrapped_under=(),
@@ -121,6 +124,7 @@ def _changes(row: ErasureRow, event: ErasureEvent, at: datetime) -> dict[str, An
                 "under_way": (),
                 "erased": tuple(dict.fromkeys((*row.erased, *row.under_way))),
                 "keys": (*row.keys, *event.keys),
+                "cards": (*row.cards, *(event.cards or ())),
                 "values": row.values + event.values,
                 "terms": row.terms + event.terms,
                 "wrapped_under": event.wrapped_under,

@@ -16,6 +16,7 @@ import strawberry
 
 from application import commands
 from application.card_vault import (
+    NumberErased,
     NumbersExhausted,
     NumberTaken,
     NumberUnknown,
@@ -396,11 +397,12 @@ async def _number(
         return await asyncio.to_thread(tokenized)
     except TakenInOtherwise:
         raise commands.CommandIdReused from None
-    except (NumberTaken, NumbersExhausted, MalformedSecret) as refused:
+    except (NumberErased, NumberTaken, NumbersExhausted, MalformedSecret) as refused:
         raise malformed(*_WHY[type(refused)], str(refused)) from None
 
 
 _WHY: Final = {
+    NumberErased: ("number", "erased"),
     NumberTaken: ("number", "taken"),
     NumbersExhausted: ("bin", "exhausted"),
     MalformedSecret: ("bin", "bin"),
@@ -485,7 +487,7 @@ async def _pin_set(context: Context, meta: CommandMeta, given: Given, values: Gi
     pin = secret(given, "pin", Pin)
     assert pin is not None
     held = await _card_of(context, values["card_id"])
-    if held.status is None:
+    if held.status is None or held.number_erased:
         # There is nothing to keep a PIN for, and the bank will say so.
         return {"pvv_ref": derived_id(meta.command_id, "pvv_ref")}
     keep = partial(context.system.card_vault.keep_pin, held.token, pin, meta.command_id)

@@ -78,6 +78,10 @@ class Erasure(Node):
     kept: list[KeptData] = strawberry.field(description="Those that may not be erased yet.")
     keys: list[DestroyedDataKey] = strawberry.field(description="The keys that were destroyed.")
     values: int = strawberry.field(description="How many values they had sealed.")
+    cards: list[UUID] = strawberry.field(
+        description="The cards whose numbers, and what their PINs were verified with, the card "
+        "vault has forgotten."
+    )
     backups_open_with: list[str] = strawberry.field(
         description="The key-encryption keys with which a backup could still be opened: it is "
         "final once they are destroyed."
@@ -109,6 +113,7 @@ class Erasure(Node):
             ],
             keys=[DestroyedDataKey(id=key.dek, retention=key.retention) for key in row.keys],
             values=row.values,
+            cards=list(row.cards),
             backups_open_with=list(row.wrapped_under),
             maker=row.maker,
             reviewer=row.reviewer,

@@ -76,8 +76,10 @@ HANDLING: Final[Mapping[DataClass, Handling]] = {
     DataClass.CARD: Handling(
         what="Of a card's number: what stands for it, what of it may be shown, and it itself, "
         "encrypted (PCI DSS 4.0.1, requirement 3).",
-        kept="the number for as long as the card vault has it; the rest as long as the log",
-        erased="stays: disputes outlive cards",
+        kept="the number, and what its PIN is verified with, as long as payments (`payment`: "
+        "disputes outlive cards); the rest as long as the log",
+        erased="the card vault forgets the card; what stood for the number, and its first and last "
+        "digits, stay",
         told="brand, first and last digits and expiry; never what stands for the number",
     ),
     DataClass.SECRET: Handling(

@@ -77,7 +77,15 @@ _ABOUT_THE_BANK: Final = (
 )
 _ROWS_ABOUT_THE_BANK: Final = (LEDGER, RISK_POLICIES, RISK_MODELS, BRANCHES, UNUSUAL_READS)
 _TABLES_ABOUT_CUSTOMERS: Final = frozenset(
-    {"vault_keys", "vault_values", "blind_indexes", "destroyed_keys", "bank_events", "snapshots"}
+    {
+        "vault_keys",
+        "vault_values",
+        "blind_indexes",
+        "destroyed_keys",
+        "emptied_cards",
+        "bank_events",
+        "snapshots",
+    }
 )
 _OF_A_CUSTOMER: Final = frozenset({"customer_id", "customers", "guarantor_id", "subject"})
 """Names that mean a customer, whatever the record is about."""

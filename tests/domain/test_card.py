@@ -38,6 +38,8 @@ from domain.card import (
     CardNotBlocked,
     CardNotExpired,
     CardNotFrozen,
+    CardNumberErased,
+    CardNumberIsErased,
     CardNumberRefused,
     CardReplaced,
     CardSpendControlRemoved,
@@ -117,6 +119,7 @@ from tests.examples import (
 )
 from tests.scenario import Written, given, on
 
+HOLDER_S_ERASURE = UUID(int=0xE)
 SURROGATE = "tok_5f3a9c"
 NEW_SURROGATE = "tok_77aa"
 EXPIRY = CardExpiry(year=2027, month=2)
@@ -710,6 +713,11 @@ def test_showing_a_card_s_number_is_recorded_with_its_reason_and_scope() -> None
 def test_the_number_of_a_card_that_has_ended_may_be_asked_for() -> None:
     given(Card, *ACTIVE, CLOSED).when(DETOKENIZE).outcome()
     given(Card).when(DETOKENIZE).refused(NotFound)
+
+
+def test_a_number_that_was_erased_is_never_shown_again() -> None:
+    erased = CardNumberErased(erasure_id=HOLDER_S_ERASURE)
+    given(Card, *ACTIVE, CLOSED, erased).when(DETOKENIZE).refused(CardNumberIsErased)
 
 
 @pytest.mark.parametrize("reason", ["", " "])

@@ -2,6 +2,18 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from uuid import UUID, uuid4
 
+import pytest
+
+from domain.card import (
+    CardClosed,
+    CardEndReason,
+    CardEvent,
+    CardExpired,
+    CardExpiry,
+    CardIssued,
+    CardNumberErased,
+    CardType,
+)
 from domain.customer import (
     Customer,
     CustomerClosed,
@@ -62,7 +74,7 @@ from domain.retention import (
     SetRetentionPeriod,
     years_after,
 )
-from tests.examples import ADA, APPROVED, DAY, EVIDENCE_SUBMITTED, registered
+from tests.examples import ACCOUNT, ADA, APPROVED, CARD, DAY, EVIDENCE_SUBMITTED, registered
 from tests.scenario import given, on
 
 ERASURE = UUID(int=0xE)
@@ -189,6 +201,42 @@ def test_what_was_destroyed_is_said_of_the_erasure_and_of_the_customer() -> None
     given(GONE, on(ERASURE, REQUESTED, STARTED)).when(RECORD).then(
         on(ERASURE, ERASED), on(ADA, CustomerErased(erasure_id=ERASURE, classes=(CONTACT,)))
     )
+
+
+SURROGATE = "tok_5f3a9c"
+CARD_ISSUED = CardIssued(
+    account_id=ACCOUNT,
+    customer_id=ADA,
+    currency="EUR",
+    card_type=CardType.VIRTUAL,
+    token=SURROGATE,
+    brand="VISA",
+    bin="411111",
+    last4="1111",
+    expiry=CardExpiry(year=2027, month=2),
+    issued_on=DAY,
+)
+CARD_CLOSED = CardClosed(reason=CardEndReason.ISSUER_REQUEST, on=DAY)
+NUMBER_ERASED = CardNumberErased(erasure_id=ERASURE)
+
+
+@pytest.mark.parametrize(
+    ("happened", "happens"),
+    [
+        ([], [CARD_CLOSED, NUMBER_ERASED]),
+        ([CARD_CLOSED], [NUMBER_ERASED]),
+        ([CardExpired(on=DAY)], [NUMBER_ERASED]),
+    ],
+    ids=["in force", "closed", "expired"],
+)
+def test_a_card_that_was_forgotten_is_told_so_and_ends(
+    happened: list[CardEvent], happens: list[CardEvent]
+) -> None:
+    said = on(ERASURE, replace(ERASED, cards=(CARD,)))
+    of_customer = on(ADA, CustomerErased(erasure_id=ERASURE, classes=(CONTACT,)))
+    given(GONE, on(CARD, CARD_ISSUED, *happened), on(ERASURE, REQUESTED, STARTED)).when(
+        replace(RECORD, cards=(CARD,))
+    ).then(said, of_customer, on(CARD, *happens))
 
 
 def test_nothing_is_destroyed_before_it_was_decided() -> None:

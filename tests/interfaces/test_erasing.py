@@ -16,13 +16,23 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
+from application.card_vault import NumberErased, NumberUnknown
 from application.commands import Accepted, Refused
 from application.keystore import UnknownKey
 from application.proof.verify import Verified
 from application.proof.walk import verify
 from application.vault import PersonalRef, VaultKey
 from application.verification import StoredLog
-from domain.card import CardExpiry
+from domain.card import (
+    Card,
+    CardExpiry,
+    CardStatus,
+    CardType,
+    DetokenizeCard,
+    IssueCard,
+    PinStatus,
+    SetPin,
+)
 from domain.customer import (
     CustomerErased,
     LiftLegalHold,
@@ -42,7 +52,7 @@ from domain.holding import CloseCustomer
 from domain.key_rotation import KEY_EPOCHS_ID, KeyEpochs, RotationStage
 from domain.personal import Retention, Unsealed
 from domain.retention import SetRetentionPeriod
-from domain.sensitive import CardNumber
+from domain.sensitive import CardNumber, Pin
 from domain.transfer import Transfer
 from interfaces.database import as_application, as_reader
 from interfaces.erasing import Erasing
@@ -172,13 +182,9 @@ def test_what_was_said_of_payments_goes_from_his_account_and_stays_on_the_other_
             booking_date=DAY,
             reference=Unsealed(clear="rent of flat 12"),
         )
-        at_once = SetRetentionPeriod(
-            retention=Retention.PAYMENT, years=0, ground="none", maker="clerk", approver="officer"
-        )
-        await obeyed(system, *opening, deposit(accounts[0], 5_00), transfer, at_once)
+        await obeyed(system, *opening, deposit(accounts[0], 5_00), transfer)
         said = [refs(system, account) for account in accounts]
-        await decided(system, debtor, Retention.PAYMENT)
-        await settled(process(system))
+        await payments_erased(system, debtor)
         return tuple(read(system, each) for each in said)
 
     his, the_other_s = told(database, tmp_path, story)
@@ -307,6 +313,7 @@ def test_nothing_is_destroyed_that_the_log_does_not_say(database: str, tmp_path:
         "UPDATE ledgertwin.vault_keys SET wrapped = ''",
         "UPDATE ledgertwin.vault_values SET ciphertext = ''",
         "DELETE FROM ledgertwin.destroyed_keys",
+        "DELETE FROM ledgertwin.emptied_cards",
         "DELETE FROM ledgertwin.retired_keks",
     ],
 )
@@ -340,6 +347,177 @@ def test_nothing_that_is_sealed_is_among_what_the_database_samples_to_plan_by(
         ).fetchall()
     assert ("vault_keys", "subject") in sampled
     assert not {name for _, name in sampled} & {"wrapped", "nonce", "ciphertext", "digest"}
+
+
+# --- cards ----------------------------------------------------------------------------------------
+
+EXPIRY = CardExpiry(year=2030, month=1)
+NUMBER, OTHER, THIRD = "4111111111111111", "4012888888881881", "4539578763621486"
+
+
+def at_once(*classes: Retention) -> list[SetRetentionPeriod]:
+    """These need not be kept, even of a customer who stays."""
+    return [
+        SetRetentionPeriod(
+            retention=each, years=0, ground="none", maker="clerk", approver="officer"
+        )
+        for each in classes
+    ]
+
+
+async def card_issued(system: System, customer_id: UUID, number: str, token: str = "") -> UUID:
+    """With a PIN; under a token of somebody's own, if there is one."""
+    account_id, card_id, issuing, setting = (uuid4() for _ in range(4))
+    vault = system.card_vault
+    token = token or vault.take_in(CardNumber(number), EXPIRY, issuing).token
+    issue = IssueCard(
+        card_id=card_id,
+        account_id=account_id,
+        customer_id=customer_id,
+        card_type=CardType.VIRTUAL,
+        token=token,
+        brand="VISA",
+        bin=number[:6],
+        last4=number[-4:],
+        expiry=EXPIRY,
+        issued_on=DAY,
+        activate=True,
+    )
+    set_pin = SetPin(card_id=card_id, pvv_ref=vault.keep_pin(token, Pin("4826"), setting))
+    await obeyed(system, open_account(account_id, customer_id))
+    for command, command_id in ((issue, issuing), (set_pin, setting)):
+        assert isinstance(await system.bank.execute(command, clerk(command_id)), Accepted)
+    return card_id
+
+
+def card(system: System, card_id: UUID) -> Card:
+    state = state_of(system.log, card_id)
+    assert isinstance(state, Card)
+    return state
+
+
+def number_of(system: System, card_id: UUID) -> str:
+    with system.card_vault.number(card(system, card_id).token).used() as digits:
+        return digits.decode()
+
+
+def in_the_card_vault(system: System) -> tuple[int, int]:
+    """How many numbers, and how many PINs."""
+    with psycopg.connect(as_application(system.url), row_factory=tuple_row) as connection:
+        row = connection.execute(
+            "SELECT (SELECT count(*) FROM ledgertwin.card_vault),"
+            " (SELECT count(*) FROM ledgertwin.card_pins)"
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+async def payments_erased(system: System, customer_id: UUID) -> UUID:
+    await obeyed(system, *at_once(Retention.PAYMENT))
+    erasure_id = await decided(system, customer_id, Retention.PAYMENT)
+    await settled(process(system))
+    return erasure_id
+
+
+def test_a_customer_s_cards_are_forgotten_with_his_payments_and_nobody_else_s(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> None:
+        customer_id, other = await introduced(system), await introduced(system)
+        his = [await card_issued(system, customer_id, number) for number in (NUMBER, OTHER)]
+        another_s = await card_issued(system, other, THIRD)
+        erasure_id = await payments_erased(system, customer_id)
+        last = system.log.stream(erasure_id)[-1]
+        erased = system.log.codec.decode(last.topic, last.state).data
+        assert isinstance(erased, SubjectErased)
+        assert sorted(erased.cards or ()) == sorted(his)
+        for card_id in his:
+            with pytest.raises(NumberUnknown):
+                number_of(system, card_id)
+        assert number_of(system, another_s) == THIRD
+        assert in_the_card_vault(system) == (1, 1)
+
+    told(database, tmp_path, story)
+    assert verified_at(database)[0].lost == ()
+
+
+def test_a_card_whose_number_was_erased_ends_and_is_never_shown_again(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> tuple[Card, Any]:
+        customer_id = await introduced(system)
+        card_id = await card_issued(system, customer_id, NUMBER)
+        show = DetokenizeCard(card_id=card_id, reason="dispute 17")
+        await obeyed(system, show)
+        await payments_erased(system, customer_id)
+        return card(system, card_id), await system.bank.execute(show, clerk())
+
+    after, refused = told(database, tmp_path, story)
+    assert (after.status, after.pin_status) == (CardStatus.CLOSED, PinStatus.NOT_SET)
+    assert isinstance(refused, Refused)
+    assert refused.code == "CARD_NUMBER_ERASED"
+
+
+def test_cards_stay_known_while_payments_have_to_be_kept(database: str, tmp_path: Path) -> None:
+    async def story(system: System) -> tuple[CardStatus | None, str]:
+        customer_id = await introduced(system)
+        card_id = await card_issued(system, customer_id, NUMBER)
+        await decided(system, customer_id)
+        await settled(process(system))
+        return card(system, card_id).status, number_of(system, card_id)
+
+    assert told(database, tmp_path, story) == (CardStatus.ACTIVE, NUMBER)
+
+
+def test_nobody_has_another_s_number_erased_with_a_card_of_his_own_under_its_token(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> str:
+        customer_id, other = await introduced(system), await introduced(system)
+        another_s = await card_issued(system, other, NUMBER)
+        await card_issued(system, customer_id, NUMBER, card(system, another_s).token)
+        await payments_erased(system, customer_id)
+        return number_of(system, another_s)
+
+    assert told(database, tmp_path, story) == NUMBER
+
+
+def test_a_number_that_was_erased_comes_back_for_another_card_alone(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> str:
+        customer_id = await introduced(system)
+        first = system.log.stream(await card_issued(system, customer_id, NUMBER))[0]
+        issuing = system.log.codec.decode(first.topic, first.state).by
+        await payments_erased(system, customer_id)
+        with pytest.raises(NumberErased):  # for the command that had issued it, sent again
+            system.card_vault.take_in(CardNumber(NUMBER), EXPIRY, issuing)
+        again = await card_issued(system, customer_id, NUMBER)
+        await settled(process(system))
+        return number_of(system, again)
+
+    assert told(database, tmp_path, story) == NUMBER
+
+
+def test_a_forgotten_card_that_comes_back_with_a_part_of_a_backup_is_forgotten_again(
+    database: str, tmp_path: Path
+) -> None:
+    async def story(system: System) -> list[tuple[int, int]]:
+        customer_id = await introduced(system)
+        await card_issued(system, customer_id, NUMBER)
+        with psycopg.connect(database) as owner:
+            owner.execute("CREATE TABLE kept_cards AS SELECT * FROM ledgertwin.card_vault")
+            owner.execute("CREATE TABLE kept_pins AS SELECT * FROM ledgertwin.card_pins")
+        await payments_erased(system, customer_id)
+        counts = [in_the_card_vault(system)]
+        with psycopg.connect(database) as owner:
+            owner.execute("INSERT INTO ledgertwin.card_vault SELECT * FROM kept_cards")
+            owner.execute("INSERT INTO ledgertwin.card_pins SELECT * FROM kept_pins")
+        counts.append(in_the_card_vault(system))
+        await settled(process(system))
+        return [*counts, in_the_card_vault(system)]
+
+    assert told(database, tmp_path, story) == [(0, 0), (1, 1), (0, 0)]
 
 
 # --- periods and holds ----------------------------------------------------------------------------
@@ -522,7 +700,10 @@ def test_a_backup_from_before_an_erasure_ends_erased(
     database: str, tmp_path: Path, restored: Callable[[Callable[[], None]], str]
 ) -> None:
     async def introduce(system: System) -> UUID:
-        return await departed(system, date(2010, 1, 1))
+        customer_id = await introduced(system)
+        await card_issued(system, customer_id, NUMBER)
+        await obeyed(system, *at_once(Retention.IDENTITY, Retention.PAYMENT))
+        return customer_id
 
     customer_id = told(database, tmp_path, introduce)
 
@@ -534,14 +715,15 @@ def test_a_backup_from_before_an_erasure_ends_erased(
 
         told(database, tmp_path, story)
 
-    async def serve_again(system: System) -> tuple[int, int]:
+    async def serve_again(system: System) -> tuple[Any, ...]:
         before = refs(system, customer_id)
         assert read(system, before)["email"] == EMAIL
+        assert in_the_card_vault(system) == (1, 1)
         await settled(process(system))
-        return len(before), len(refs(system, customer_id))
+        return len(before), len(refs(system, customer_id)), in_the_card_vault(system)
 
     again = restored(erase)
-    assert told(again, tmp_path, serve_again) == (2, 0)
+    assert told(again, tmp_path, serve_again) == (2, 0, (0, 0))
     assert verified_at(again)[0].lost == ()
 
 

@@ -61,7 +61,7 @@ def test_it_says_what_was_erased_and_what_is_kept(made: tuple[bytes, bytes, Poli
     said = checked(file, key)
     assert (said["stage"], said["erased"]) == ("ERASED", ["contact"])
     assert [kept["class"] for kept in said["kept"]] == ["identity", "payment"]
-    assert said["counts"] == {"keys": 1, "values": 1, "search_terms": 0}
+    assert said["counts"] == {"keys": 1, "cards": 0, "values": 1, "search_terms": 0}
 
 
 def test_it_says_nothing_of_the_person_or_of_who_works_for_the_bank(

@@ -32,6 +32,7 @@ from application.proof.evidence import Inclusion
 from application.vault import MemoryVaultReader, PersonalRef, Vault, VaultKey
 from domain.iban import with_check_digits
 from domain.personal import Retention
+from domain.sensitive import with_check_digit
 from interfaces.cli import app
 from interfaces.database import EmbeddedPostgres
 from interfaces.sealing import sealed_by
@@ -95,6 +96,14 @@ def moved_in(bank: Served, mark: Mark, number: int) -> Person:
         product="CURRENT",
         currency="EUR",
         iban=with_check_digits("CZ", f"0800{number:04}{mark.digits}"),
+    )
+    bank.send(
+        "issueCard",
+        accountId=account,
+        customerId=customer,
+        cardType="VIRTUAL",
+        expiry={"year": 2099, "month": 1},
+        number=with_check_digit(f"4{mark.digits}{number:02}"),
     )
     bank.send("depositCash", accountId=account, amount=eur(f"{DEPOSIT / 100:.2f}"))
     return Person(customer, account, mark, said["email"])
@@ -285,10 +294,19 @@ def copy_of(url: str, people: Sequence[Person]) -> Copy:
         terms = connection.execute(
             "SELECT digest FROM ledgertwin.blind_indexes WHERE subject = ANY(%s::uuid[])", whose
         ).fetchall()
+        cards = connection.execute(
+            "SELECT unnest(ARRAY[fingerprint, ciphertext, wrapped]) FROM ledgertwin.card_vault"
+            " JOIN ledgertwin.bank_events ON topic = 'card.issued.v1',"
+            " json(convert_from(state, 'UTF8')) AS issued"
+            " WHERE token = issued -> 'data' ->> 'token'"
+            " AND issued -> 'data' ->> 'customer_id' = ANY(%s)",
+            whose,
+        ).fetchall()
     assert keys
     assert values
     assert terms
-    sealed = [bytes(row[0]) for row in (*values, *terms)] + [bytes(row[4]) for row in keys]
+    assert len(cards) == 3 * len(people)
+    sealed = [bytes(row[0]) for row in (*values, *terms, *cards)] + [bytes(row[4]) for row in keys]
     return Copy([VaultKey.of(row) for row in keys], [each[:16] for each in sealed])
 
 
@@ -456,7 +474,8 @@ def left_by(server: Server, url: str, backup: bytes, copied: Copy, of_a_stayer: 
 
 ALLOWED: Final = ("--ground", "none of it is needed", "--by", "clerk", "--approved-by", "officer")
 VACUUM: Final = (
-    "VACUUM FULL ledgertwin.vault_keys, ledgertwin.vault_values, ledgertwin.blind_indexes"
+    "VACUUM FULL ledgertwin.vault_keys, ledgertwin.vault_values, ledgertwin.blind_indexes,"
+    " ledgertwin.card_vault"
 )
 
 
@@ -640,6 +659,9 @@ def test_what_is_looked_for_would_be_found(day: Day) -> None:
         "ledgertwin.vault_keys.wrapped",
         "ledgertwin.vault_values.ciphertext",
         "ledgertwin.blind_indexes.digest",
+        "ledgertwin.card_vault.fingerprint",
+        "ledgertwin.card_vault.ciphertext",
+        "ledgertwin.card_vault.wrapped",
     } <= {*held_in(day.left.tables, STAYING_HAD)}
     for what in (STAYING_HAD, PLANTED):
         assert any("base/" in place for place in held_in(day.left.files, what))
