@@ -51,6 +51,7 @@ from interfaces.live.sockets import GraphQLSockets
 from interfaces.live.sse import EventStreams
 from interfaces.metrics import Metrics
 from interfaces.origins import Origins
+from interfaces.privacy.export import given_away
 from interfaces.problems import PROBLEM_JSON, problem
 from interfaces.rest_api.routes import include_rest
 from interfaces.settings import Access, Settings
@@ -108,6 +109,7 @@ def create_app(
         seal=seal,
         metrics=metrics,
         clock=clock,
+        give_away=partial(given_away, schema),
         limits=Limits.of(settings),
         authentication=Authentication.of(settings, issuer),
         trusted=_trusted(settings, schema),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 from uuid import uuid4
@@ -131,19 +132,20 @@ async def _exported(
     from interfaces.graphql_api.schema import build_schema  # noqa: PLC0415
     from interfaces.graphql_api.sealed import Seal  # noqa: PLC0415
     from interfaces.metrics import Metrics  # noqa: PLC0415
-    from interfaces.privacy.export import Export  # noqa: PLC0415
-    from interfaces.rest_api.asking import Asking, Problem  # noqa: PLC0415
+    from interfaces.privacy.export import given_away  # noqa: PLC0415
+    from interfaces.rest_api.asking import Problem  # noqa: PLC0415
 
     async with open_system(url, settings) as system:
         outcome = await system.bank.execute(disclosing, Origin(command_id=uuid4(), actor=by))
         if not isinstance(outcome, Accepted):
             raise Failed(f"refused: {outcome.message}")
         await _caught_up(system, outcome.position)
-        serving = Serving(system, Seal(os.urandom(32)), Metrics(), lambda: datetime.now(UTC))
+        give_away = partial(given_away, build_schema())
+        seal = Seal(os.urandom(32))
+        serving = Serving(system, seal, Metrics(), lambda: datetime.now(UTC), give_away)
         caller = changed(ANYBODY, subject=by, client_id=PROGRAM)
-        export = Export(Asking(serving, build_schema(), caller), disclosing, outcome.position)
         try:
-            async for part in export.written():
+            async for part in give_away(serving, caller, disclosing, outcome.position):
                 file.write(part)
         except Problem as problem:
             raise Failed(str(problem)) from problem

@@ -25,6 +25,7 @@ from application.codec import Envelope
 from application.event_log.log import followed
 from application.vault import Opening, PersonalRef, Place
 from domain.access import Shown
+from domain.disclosure import DiscloseData
 from interfaces.access.authentication import NOBODY, Authentication
 from interfaces.access.caller import Caller, Clearance
 from interfaces.access.journal import Reads
@@ -90,17 +91,23 @@ class LastKnown:
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What all requests to one bank share, whichever way they come in. `clock` tells the day of a
-    command that says none."""
+    command that says none; `give_away` writes all that is known of somebody."""
 
     system: System
     seal: Seal
     metrics: Metrics
     clock: Callable[[], datetime]
+    give_away: "GiveAway"
     last_known: LastKnown = field(default_factory=LastKnown)
     limits: Limits = field(default_factory=lambda: Limits({}))
     trusted: TrustedDocuments | None = None
     authentication: Authentication = NOBODY
     telemetry: Telemetry = field(default_factory=Telemetry)
+
+
+GiveAway = Callable[[Serving, Caller, DiscloseData, int], AsyncIterator[bytes]]
+"""What the bank knows of a customer, for a caller, once it is on record at that position that it is
+given away. It is made by asking the schema, so no part of the schema can make it."""
 
 
 class Context(BaseContext):

@@ -48,24 +48,16 @@ class DataDisclosed(Receipted):
     async def document(self, info: Info) -> str | None:
         if self.receipt.replayed:
             return None
-        # Here, as these know the whole schema.
-        from interfaces.graphql_api.schema import BankSchema  # noqa: PLC0415
-        from interfaces.privacy.export import Export  # noqa: PLC0415
-        from interfaces.rest_api.asking import Asking  # noqa: PLC0415
-
         context = info.context
         ((_, disclosed),) = await context.written_by(self.receipt.command_id)
         assert isinstance(disclosed, disclosure.DisclosureEvent)
-        schema = info.schema
-        assert isinstance(schema, BankSchema)
-        export = Export(
-            Asking(_unlimited(context), schema, context.caller),
-            disclosure.disclosing(disclosed),
-            self.receipt.position,
-        )
+        disclosing = disclosure.disclosing(disclosed)
+        serving = _unlimited(context.serving)
         parts: list[bytes] = []
         size = 0
-        async for part in export.written():
+        async for part in serving.give_away(
+            serving, context.caller, disclosing, self.receipt.position
+        ):
             parts.append(part)
             size += len(part)
             if size > LARGEST:
@@ -73,9 +65,9 @@ class DataDisclosed(Receipted):
         return b"".join(parts).decode()
 
 
-def _unlimited(context: Context) -> Serving:
+def _unlimited(serving: Serving) -> Serving:
     """What it is made of is not counted once more, and was written here."""
-    return replace(context.serving, limits=Limits({}), trusted=None)
+    return replace(serving, limits=Limits({}), trusted=None)
 
 
 DISCLOSED: Final = Answer(name="DisclosureResult", success=DataDisclosed)

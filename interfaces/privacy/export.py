@@ -34,10 +34,11 @@ from domain.disclosure import DiscloseData, DisclosureGround
 from domain.personal import Retention, personal_fields
 from domain.retention import RETENTION_POLICY_ID, RetentionPolicy
 from domain.value import changed
-from interfaces.access.caller import Scope
-from interfaces.graphql_api.context import Context
+from interfaces.access.caller import Caller, Scope
+from interfaces.graphql_api.context import Context, Serving
 from interfaces.graphql_api.errors import RATE_LIMITED
 from interfaces.graphql_api.happened import command_of
+from interfaces.graphql_api.schema import BankSchema
 from interfaces.privacy.classes import DataClass
 from interfaces.privacy.classification import named_in
 from interfaces.privacy.forms import FORMS, Part, Shape, resolved
@@ -101,6 +102,13 @@ class _Told(NamedTuple):
     def event(self) -> str:
         """What such an event is called now."""
         return permanent_name(type(self.envelope.data))
+
+
+def given_away(
+    schema: BankSchema, serving: Serving, caller: Caller, disclosing: DiscloseData, position: int
+) -> AsyncIterator[bytes]:
+    """All of it, for who has no request of his own: see GiveAway."""
+    return Export(Asking(serving, schema, caller), disclosing, position).written()
 
 
 class Export:

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +19,7 @@ from interfaces.graphql_api.ids import global_id
 from interfaces.graphql_api.schema import BankSchema, build_schema
 from interfaces.graphql_api.sealed import Seal
 from interfaces.metrics import Metrics
+from interfaces.privacy.export import given_away
 from interfaces.settings import Access, Settings
 from interfaces.system import System, open_system
 from projections import PROJECTIONS
@@ -46,7 +48,9 @@ class Asked:
         self._runner = runner
         self._schema = build_schema()
         seal = Seal(system.keystore.mac("graphql cursors and tokens", b""))
-        self._serving = Serving(system, seal, Metrics(), lambda: datetime.now(UTC))
+        self._serving = Serving(
+            system, seal, Metrics(), lambda: datetime.now(UTC), partial(given_away, self._schema)
+        )
         self._executed = 0
         execute = self._schema.execute
 

@@ -6,6 +6,7 @@ import json
 import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,6 +27,7 @@ from interfaces.graphql_api.plan import BYTES, OPERATIONS
 from interfaces.graphql_api.schema import BankSchema, build_schema
 from interfaces.graphql_api.sealed import Seal
 from interfaces.metrics import Metrics
+from interfaces.privacy.export import given_away
 from interfaces.settings import Settings
 from interfaces.system import System, open_system
 from tests.conftest import fresh_database
@@ -64,7 +66,9 @@ class Asked:
 
     def context(self, caller: Caller = ANYBODY) -> Context:
         now = datetime.now(UTC)
-        return Context(Serving(self.system, self._seal, Metrics(), lambda: now), caller)
+        give_away = partial(given_away, self.schema)
+        serving = Serving(self.system, self._seal, Metrics(), lambda: now, give_away)
+        return Context(serving, caller)
 
     def answer(
         self,
