@@ -32,6 +32,7 @@ from domain.branch import (
 )
 from domain.card import (
     CardIssued,
+    CardNumberErased,
     CardSpendControlRemoved,
     CardSpendControlSet,
     CardTokenActivated,
@@ -768,6 +769,8 @@ class Auditor:
                 self.pins[stream_id] = "OK"
             case PinBlocked():
                 self.pins[stream_id] = "BLOCKED"
+            case CardNumberErased():
+                self.pins.pop(stream_id, None)
             case CardTokenRequested(token_id=token_id, second_factor=second_factor):
                 status = "PENDING_2FA" if second_factor else "PENDING_ACTIVATION"
                 self.wallet_tokens[stream_id, token_id] = status

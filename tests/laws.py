@@ -494,6 +494,7 @@ TARGETS: dict[type[Any], Callable[[Auditor], Targets]] = {
     RecordDrift: lambda books: ({} for _ in books.champions[:1]),
     CloseAccount: _empty,
     CloseCustomer: lambda books: ({"customer_id": i} for i in sorted(books.leaving)),
+    RecordErased: lambda books: ({"cards": (card,)} for card in sorted(books.cards)),
 }
 """What the commands that make no sense before something else has happened could be about."""
 
