@@ -73,10 +73,10 @@ class MigrationStatus:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Every migration this code knows, in the order of their numbers."""
+    """Every migration this code knows, numbered from 1 without a gap."""
     found = tuple(_read(path) for path in sorted(_FOLDER.glob("*.sql")))
     numbers = [migration.number for migration in found]
-    assert len(set(numbers)) == len(numbers), f"migrations are numbered {numbers}"
+    assert numbers == list(range(1, len(found) + 1)), f"migrations are numbered {numbers}"
     return found
 
 
